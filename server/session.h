@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/context.h"
+#include "server/output.h"
+#include "storage/store.h"
+
+/// A client's conversation, free of sockets: bytes in, answers out. A connection feeds it what it
+/// read; a UDP socket makes one for each datagram; tests and fuzzers drive it from memory.
+namespace cairn::server {
+
+enum class WireProtocol : uint8_t { kNegotiating, kText, kBinary };
+
+/// What a session is told of the transport it talks over.
+struct SessionOptions {
+  WireProtocol protocol = WireProtocol::kNegotiating;
+  bool negotiable = true;      ///< false: the listener fixed the protocol
+  bool datagram = false;       ///< UDP: no watch, no dumps, no authentication
+  bool needs_ascii_auth = false;
+  bool needs_sasl = false;
+  int fd = -1;                 ///< as shown in logs
+};
+
+/// What the connection must do after a call.
+enum class SessionStatus : uint8_t {
+  kNeedInput,  ///< everything complete was answered
+  kBlocked,    ///< output is past the high water mark: send some, then call Continue()
+  kClose,      ///< send what is there, then close
+  kYield,      ///< enough requests for this turn: send, serve others, then call Process() again
+};
+
+struct Progress {
+  SessionStatus status;
+  size_t consumed;  ///< bytes of the input that need not be shown again
+};
+
+/// One step of a protocol: what became of the request at the start of the input.
+enum class StepStatus : uint8_t {
+  kDone,      ///< answered (or begun: a transfer or a continuation is pending)
+  kNeedMore,  ///< the request is incomplete; nothing was done
+  kClose,
+};
+struct Step {
+  StepStatus status;
+  size_t consumed = 0;
+};
+
+class Session;
+
+/// A value that is too large to wait for in the input buffer: received into memory that the store
+/// reserved, or thrown away when it cannot be stored. Text values end with CRLF.
+struct Transfer {
+  storage::Reservation reservation;  ///< not held: the body is thrown away
+  uint64_t body_bytes = 0;           ///< without the terminator
+  uint64_t received = 0;             ///< terminator included
+  unsigned terminator_bytes = 0;     ///< 2 for text, 0 for binary
+  char terminator[2] = {0, 0};       ///< as received
+  std::string key;
+  /// Called once, when all has arrived (`terminator_ok` says whether CRLF stood where it must).
+  /// It answers the client.
+  std::function<void(Session&, Transfer&, bool terminator_ok)> finish;
+};
+
+/// An answer produced piecemeal because it may be larger than the client takes at once: a get of
+/// many keys, a dump.
+class Continuation {
+ public:
+  virtual ~Continuation() = default;
+  /// Appends to session.out() until done (true) or the output is past its high water mark (false).
+  virtual bool Continue(Session& session) = 0;
+};
+
+/// Takes over a connection that has said `watch`: see log_hub.h.
+struct WatchRequest {
+  uint32_t kinds = 0;
+};
+
+/// One event-loop thread.
+class Session {
+ public:
+  Session(WorkerContext* worker, const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// Serves the complete requests in `input`, appending answers to `out`, at most `max_requests`.
+  /// Unconsumed bytes must be shown again with more behind them.
+  Progress Process(std::string_view input, Output* out, unsigned max_requests);
+
+  /// Goes on after kBlocked, when the output has drained; then as Process.
+  Progress Continue(std::string_view input, Output* out, unsigned max_requests);
+
+  /// While a large value is arriving: where its next bytes go; empty otherwise. What was written
+  /// there is reported by BodyReceived, which may answer.
+  std::span<char> BodyTarget();
+  SessionStatus BodyReceived(size_t n, Output* out);
+
+  /// True when not even a part of a request is held here: the connection is idle.
+  bool at_rest() const { return transfer_ == nullptr && continuation_ == nullptr; }
+
+  // --- for the protocol code --------------------------------------------------------------------
+  WorkerContext& worker() { return *worker_; }
+  ServerContext& server() { return *worker_->server; }
+  storage::Store& store() { return *worker_->server->store; }
+  WorkerStats& stats() { return *worker_->stats; }
+  storage::Time now() const { return worker_->now; }
+  Output& out() { return *out_; }
+  const SessionOptions& options() const { return options_; }
+
+  void BeginTransfer(std::unique_ptr<Transfer> transfer) { transfer_ = std::move(transfer); }
+  /// Throws `bytes` of input away, then appends `answer`.
+  void Swallow(uint64_t bytes, std::string answer);
+  /// Runs `continuation` until it is done, before the next request is looked at.
+  void RunContinuation(std::unique_ptr<Continuation> continuation);
+
+  bool authenticated = false;
+  /// The input that Process was given begins here: the request is the first of what one read
+  /// brought (metadump and watch must be).
+  bool first_of_input = false;
+  /// True when input follows the request being answered.
+  bool more_input_follows = false;
+  std::unique_ptr<class SaslSession> sasl;
+  /// Set by `watch`: the connection becomes a watcher when the answer is out.
+  std::unique_ptr<WatchRequest> watch;
+
+ private:
+  WorkerContext* worker_;
+  SessionOptions options_;
+  Output* out_ = nullptr;
+  std::unique_ptr<Transfer> transfer_;
+  std::unique_ptr<Continuation> continuation_;
+  uint64_t swallow_bytes_ = 0;
+  std::string swallow_answer_;
+};
+
+}  // namespace cairn::server
