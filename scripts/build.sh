@@ -45,8 +45,7 @@ if ((configured == 0)); then
   cmake --preset "$preset" ${definitions[@]+"${definitions[@]}"} >"$log" 2>&1 || fail
 fi
 
-work="$(ninja -C "$directory" -n "${targets[@]}" 2>&1 | grep -c '^\[.*[Bb]uilding\|Re-running CMake' || true)"
-if ((work > 0)); then
+if ninja -C "$directory" -n "${targets[@]}" 2>/dev/null | grep -q '^\[.*Building'; then
   echo "cairn: building $preset" >&2
 fi
 ninja -C "$directory" ${CAIRN_JOBS:+-j "$CAIRN_JOBS"} "${targets[@]}" >"$log" 2>&1 || fail
