@@ -1,0 +1,138 @@
+#include "protocol/meta_flags.h"
+
+#include "protocol/numbers.h"
+#include "protocol/text_parser.h"
+
+namespace cairn::protocol {
+namespace {
+
+constexpr std::string_view kBadFormat = "CLIENT_ERROR bad command line format";
+constexpr std::string_view kBadToken = "CLIENT_ERROR bad token in command line format";
+
+template <typename T>
+bool Assign(std::optional<T> parsed, T* out, bool* has = nullptr) {
+  if (!parsed) return false;
+  *out = *parsed;
+  if (has != nullptr) *has = true;
+  return true;
+}
+
+/// Takes one flag in. Returns false with `error` set when the letter is unknown; a bad argument
+/// only sets `error`, since later flags may still be worse.
+bool TakeFlag(const MetaFlag& flag, MetaFlags* out, std::optional<std::string_view>* error) {
+  const std::string_view argument = flag.token.substr(1);
+  bool ok = true;
+  std::string_view complaint = kBadToken;
+  switch (flag.letter) {
+    case 'b':
+      out->base64_key = true;
+      break;
+    case 'u':
+      out->no_update = true;
+      break;
+    case 'q':
+      out->quiet = true;
+      break;
+    case 'v':
+      out->value = true;
+      break;
+    case 'I':
+      out->invalidate = true;
+      break;
+    case 'x':
+      out->remove_value = true;
+      break;
+    case 'T':
+      ok = Assign(ParseStrictInt32(argument), &out->ttl, &out->has_ttl);
+      break;
+    case 'N':
+      ok = Assign(ParseStrictInt32(argument), &out->vivify_ttl, &out->has_vivify);
+      break;
+    case 'R':
+      ok = Assign(ParseStrictInt32(argument), &out->recache_ttl, &out->has_recache);
+      break;
+    case 'C':
+      ok = Assign(ParseStrictUint64(argument), &out->cas, &out->has_cas);
+      break;
+    case 'E':
+      ok = Assign(ParseStrictUint64(argument), &out->new_cas, &out->has_new_cas);
+      break;
+    case 'F':
+      ok = Assign(ParseStrictUint32(argument), &out->client_flags);
+      complaint = error->value_or(kBadFormat);
+      break;
+    case 'J':
+      ok = Assign(ParseStrictUint64(argument), &out->initial);
+      complaint = "CLIENT_ERROR invalid numeric initial value";
+      break;
+    case 'D':
+      ok = Assign(ParseStrictUint64(argument), &out->delta);
+      complaint = "CLIENT_ERROR invalid numeric delta value";
+      break;
+    case 'M':
+      out->has_mode = true;
+      out->mode = argument.empty() ? ' ' : argument.front();
+      break;
+    case 'c':
+    case 'f':
+    case 'h':
+    case 'k':
+    case 'l':
+    case 's':
+    case 't':
+    case 'O':
+    case 'P':
+    case 'L':
+      break;
+    default:
+      *error = "CLIENT_ERROR invalid flag";
+      return false;
+  }
+  if (!ok) *error = complaint;
+  return true;
+}
+
+/// Letters, and what stands between the cases and digits: anything else is no flag at all.
+bool MayBeFlag(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'z'); }
+
+}  // namespace
+
+bool MetaFlags::Has(char letter) const {
+  for (const MetaFlag& flag : in_order()) {
+    if (flag.letter == letter) return true;
+  }
+  return false;
+}
+
+bool MetaFlags::Precedes(char first, char second) const {
+  for (const MetaFlag& flag : in_order()) {
+    if (flag.letter == first) return true;
+    if (flag.letter == second) return false;
+  }
+  return false;
+}
+
+std::optional<std::string_view> ParseMetaFlags(std::string_view rest, size_t max_flags,
+                                               MetaFlags* flags) {
+  // One flag too many is worse than any wrong flag, so the count comes first.
+  size_t count = 0;
+  for (std::string_view r = rest; !NextToken(&r).empty();) ++count;
+  if (count > max_flags) return "CLIENT_ERROR options flags are too long";
+
+  std::optional<std::string_view> error;
+  uint64_t seen[2] = {0, 0};
+  for (std::string_view token = NextToken(&rest); !token.empty(); token = NextToken(&rest)) {
+    const char letter = token.front();
+    if (!MayBeFlag(letter)) return kBadFormat;
+    uint64_t& word = seen[static_cast<uint8_t>(letter) >> 6];
+    const uint64_t bit = uint64_t{1} << (static_cast<uint8_t>(letter) & 63);
+    if ((word & bit) != 0) return "CLIENT_ERROR duplicate flag";
+    word |= bit;
+    const MetaFlag flag{letter, token};
+    if (!TakeFlag(flag, flags, &error)) return error;
+    flags->flags[flags->count++] = flag;
+  }
+  return error;
+}
+
+}  // namespace cairn::protocol
