@@ -45,7 +45,16 @@ if ((configured == 0)); then
   cmake --preset "$preset" ${definitions[@]+"${definitions[@]}"} >"$log" 2>&1 || fail
 fi
 
-if ninja -C "$directory" -n "${targets[@]}" 2>/dev/null | grep -q '^\[.*Building'; then
-  echo "cairn: building $preset" >&2
-fi
-ninja -C "$directory" ${CAIRN_JOBS:+-j "$CAIRN_JOBS"} "${targets[@]}" >"$log" 2>&1 || fail
+# Says that it builds once a compiler really runs; the rest is in the log.
+show_progress() {
+  local line said=0
+  while IFS= read -r line; do
+    printf '%s\n' "$line"
+    if ((said == 0)) && [[ "$line" == \[*Building* ]]; then
+      echo "cairn: building $preset (log: $log)" >&2
+      said=1
+    fi
+  done
+}
+ninja -C "$directory" ${CAIRN_JOBS:+-j "$CAIRN_JOBS"} "${targets[@]}" 2>&1 | show_progress >"$log" ||
+  fail
