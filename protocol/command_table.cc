@@ -6,15 +6,19 @@ namespace cairn::protocol {
 namespace {
 
 constexpr auto kRows = std::to_array<CommandRow>({
-#define X(enumerator, word, shape, tokens, usage, help) {word, Shape::shape, tokens, usage, help},
+#define X(enumerator, word, shape, usage, help) {word, Shape::shape, usage, help},
     CAIRN_TEXT_COMMANDS(X)
 #undef X
 });
 
-/// A word of up to 8 characters as one number, so that lookup is a switch.
+constexpr size_t kMaxWordBytes = 9;
+
+/// A word as one number, so that lookup is a switch. Nine lower-case characters and '_' fit when
+/// each is worth 5 bits; whatever else is in a word only has to differ, which FindVerb makes sure of
+/// by comparing.
 constexpr uint64_t Pack(std::string_view word) {
-  uint64_t packed = 0;
-  for (const char c : word) packed = packed << 8 | static_cast<uint8_t>(c);
+  uint64_t packed = word.size();
+  for (const char c : word) packed = packed << 6 ^ static_cast<uint8_t>(c);
   return packed;
 }
 
@@ -25,11 +29,11 @@ std::span<const CommandRow> TextCommands() { return kRows; }
 const CommandRow& RowOf(Verb verb) { return kRows[static_cast<size_t>(verb)]; }
 
 std::optional<Verb> FindVerb(std::string_view word) {
-  if (word.empty() || word.size() > sizeof(uint64_t)) return std::nullopt;
+  if (word.empty() || word.size() > kMaxWordBytes) return std::nullopt;
   switch (Pack(word)) {
-#define X(enumerator, word, shape, tokens, usage, help) \
-  case Pack(word):                                      \
-    return Verb::enumerator;
+#define X(enumerator, text, shape, usage, help) \
+  case Pack(text):                                 \
+    return word == text ? std::optional(Verb::enumerator) : std::nullopt;
     CAIRN_TEXT_COMMANDS(X)
 #undef X
     default:

@@ -19,44 +19,47 @@ enum class Shape : uint8_t {
   kStoreCas,   ///< <key> <flags> <exptime> <bytes> <cas> [noreply], and a body
   kKey,        ///< <key> [noreply]
   kKeyNumber,  ///< <key> <number> [noreply]
+  kFlush,      ///< [<delay>] [noreply]
   kMeta,       ///< <key> <flag>*
   kMetaStore,  ///< <key> <bytes> <flag>*, and a body
 };
 
-// enumerator, word, shape, fewest tokens (verb included), usage, help
+// enumerator, word, shape, usage, help
 #define CAIRN_TEXT_COMMANDS(X)                                                                    \
-  X(kGet, "get", kKeys, 2, "get <key>+", "reads values")                                          \
-  X(kGets, "gets", kKeys, 2, "gets <key>+", "reads values with their CAS unique")                 \
-  X(kGat, "gat", kTouchKeys, 3, "gat <exptime> <key>+", "reads values and sets their expiry")     \
-  X(kGats, "gats", kTouchKeys, 3, "gats <exptime> <key>+",                                        \
+  X(kGet, "get", kKeys, "get <key>+", "reads values")                                          \
+  X(kGets, "gets", kKeys, "gets <key>+", "reads values with their CAS unique")                 \
+  X(kGat, "gat", kTouchKeys, "gat <exptime> <key>+", "reads values and sets their expiry")     \
+  X(kGats, "gats", kTouchKeys, "gats <exptime> <key>+",                                        \
     "reads values with their CAS unique and sets their expiry")                                   \
-  X(kSet, "set", kStore, 5, "set <key> <flags> <exptime> <bytes> [noreply]", "stores")            \
-  X(kAdd, "add", kStore, 5, "add <key> <flags> <exptime> <bytes> [noreply]",                      \
+  X(kSet, "set", kStore, "set <key> <flags> <exptime> <bytes> [noreply]", "stores")            \
+  X(kAdd, "add", kStore, "add <key> <flags> <exptime> <bytes> [noreply]",                      \
     "stores when the key is missing")                                                             \
-  X(kReplace, "replace", kStore, 5, "replace <key> <flags> <exptime> <bytes> [noreply]",          \
+  X(kReplace, "replace", kStore, "replace <key> <flags> <exptime> <bytes> [noreply]",          \
     "stores when the key is there")                                                               \
-  X(kAppend, "append", kStore, 5, "append <key> <flags> <exptime> <bytes> [noreply]",             \
+  X(kAppend, "append", kStore, "append <key> <flags> <exptime> <bytes> [noreply]",             \
     "adds behind a value; flags and exptime stay")                                                \
-  X(kPrepend, "prepend", kStore, 5, "prepend <key> <flags> <exptime> <bytes> [noreply]",          \
+  X(kPrepend, "prepend", kStore, "prepend <key> <flags> <exptime> <bytes> [noreply]",          \
     "adds before a value; flags and exptime stay")                                                \
-  X(kCas, "cas", kStoreCas, 5, "cas <key> <flags> <exptime> <bytes> <cas> [noreply]",             \
+  X(kCas, "cas", kStoreCas, "cas <key> <flags> <exptime> <bytes> <cas> [noreply]",             \
     "stores when nobody else has since the CAS unique was read")                                  \
-  X(kDelete, "delete", kKey, 2, "delete <key> [noreply]", "deletes")                              \
-  X(kIncr, "incr", kKeyNumber, 3, "incr <key> <delta> [noreply]", "adds to a decimal number")     \
-  X(kDecr, "decr", kKeyNumber, 3, "decr <key> <delta> [noreply]",                                 \
+  X(kDelete, "delete", kKey, "delete <key> [noreply]", "deletes")                              \
+  X(kIncr, "incr", kKeyNumber, "incr <key> <delta> [noreply]", "adds to a decimal number")     \
+  X(kDecr, "decr", kKeyNumber, "decr <key> <delta> [noreply]",                                 \
     "subtracts from a decimal number, down to 0")                                                 \
-  X(kTouch, "touch", kKeyNumber, 3, "touch <key> <exptime> [noreply]", "sets the expiry")         \
-  X(kMetaGet, "mg", kMeta, 2, "mg <key> <flag>*", "meta get")                                     \
-  X(kMetaSet, "ms", kMetaStore, 3, "ms <key> <bytes> <flag>*", "meta set")                        \
-  X(kMetaDelete, "md", kMeta, 2, "md <key> <flag>*", "meta delete")                               \
-  X(kMetaArithmetic, "ma", kMeta, 2, "ma <key> <flag>*", "meta arithmetic")                       \
-  X(kMetaDebug, "me", kMeta, 2, "me <key> [b]", "what is known of an item")                       \
-  X(kMetaNoop, "mn", kNone, 1, "mn", "answers MN: the end of a batch")                            \
-  X(kVersion, "version", kNone, 1, "version", "names the version")                                \
-  X(kQuit, "quit", kNone, 1, "quit", "closes the connection")
+  X(kTouch, "touch", kKeyNumber, "touch <key> <exptime> [noreply]", "sets the expiry")         \
+  X(kFlushAll, "flush_all", kFlush, "flush_all [<delay>] [noreply]",                           \
+    "forgets everything, now or after a delay")                                                   \
+  X(kMetaGet, "mg", kMeta, "mg <key> <flag>*", "meta get")                                     \
+  X(kMetaSet, "ms", kMetaStore, "ms <key> <bytes> <flag>*", "meta set")                        \
+  X(kMetaDelete, "md", kMeta, "md <key> <flag>*", "meta delete")                               \
+  X(kMetaArithmetic, "ma", kMeta, "ma <key> <flag>*", "meta arithmetic")                       \
+  X(kMetaDebug, "me", kMeta, "me <key> [b]", "what is known of an item")                       \
+  X(kMetaNoop, "mn", kNone, "mn", "answers MN: the end of a batch")                            \
+  X(kVersion, "version", kNone, "version", "names the version")                                \
+  X(kQuit, "quit", kNone, "quit", "closes the connection")
 
 enum class Verb : uint8_t {
-#define X(enumerator, word, shape, tokens, usage, help) enumerator,
+#define X(enumerator, word, shape, usage, help) enumerator,
   CAIRN_TEXT_COMMANDS(X)
 #undef X
 };
@@ -64,7 +67,6 @@ enum class Verb : uint8_t {
 struct CommandRow {
   std::string_view word;
   Shape shape;
-  unsigned min_tokens;
   std::string_view usage;
   std::string_view help;
 };

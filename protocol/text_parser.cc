@@ -81,6 +81,18 @@ void ParseKeyed(std::string_view rest, TextRequest* request) {
   if (!request->error.empty()) request->status = ParseStatus::kBadValue;
 }
 
+void ParseFlush(std::string_view rest, TextRequest* request) {
+  request->noreply = LastToken(rest) == kNoreply;
+  const std::string_view delay = NextToken(&rest);
+  const bool alone = request->noreply && NextToken(&rest).empty();
+  if (delay.empty() || alone) return;
+  const std::optional<int32_t> exptime = ParseStrictInt32(delay);
+  request->exptime = exptime.value_or(0);
+  if (exptime) return;
+  request->status = ParseStatus::kBadValue;
+  request->error = "CLIENT_ERROR invalid exptime argument";
+}
+
 /// The keys are looked at here, so that a bad one is answered before any value went out.
 void ParseKeys(std::string_view rest, TextRequest* request) {
   if (RowOf(request->verb).shape == Shape::kTouchKeys) {
@@ -184,6 +196,9 @@ TextRequest ParseTextLine(std::string_view line, size_t raw_bytes) {
     case Shape::kKey:
     case Shape::kKeyNumber:
       ParseKeyed(rest, &request);
+      break;
+    case Shape::kFlush:
+      ParseFlush(rest, &request);
       break;
     case Shape::kMeta:
     case Shape::kMetaStore:

@@ -54,9 +54,9 @@ struct Step {
 class Session;
 
 /// A value that is too large to wait for in the input buffer: received into memory that the store
-/// reserved, or thrown away when it cannot be stored. Text values end with CRLF.
+/// reserved. Text values end with CRLF. (One that cannot be stored is swallowed instead.)
 struct Transfer {
-  storage::Reservation reservation;  ///< not held: the body is thrown away
+  storage::Reservation reservation;  ///< held, for all of the body
   uint64_t body_bytes = 0;           ///< without the terminator
   uint64_t received = 0;             ///< terminator included
   unsigned terminator_bytes = 0;     ///< 2 for text, 0 for binary
@@ -102,7 +102,9 @@ class Session {
   SessionStatus BodyReceived(size_t n, Output* out);
 
   /// True when not even a part of a request is held here: the connection is idle.
-  bool at_rest() const { return transfer_ == nullptr && continuation_ == nullptr; }
+  bool at_rest() const {
+    return transfer_ == nullptr && continuation_ == nullptr && swallow_bytes_ == 0;
+  }
 
   // --- for the protocol code --------------------------------------------------------------------
   WorkerContext& worker() { return *worker_; }
@@ -116,6 +118,8 @@ class Session {
   void BeginTransfer(std::unique_ptr<Transfer> transfer) { transfer_ = std::move(transfer); }
   /// Throws `bytes` of input away, then appends `answer`.
   void Swallow(uint64_t bytes, std::string answer);
+  /// After the answer that a transfer's `finish` gives, the connection closes.
+  void CloseAfterAnswer() { close_ = true; }
   /// Runs `continuation` until it is done, before the next request is looked at.
   void RunContinuation(std::unique_ptr<Continuation> continuation);
 
@@ -123,16 +127,19 @@ class Session {
   /// The input that Process was given begins here: the request is the first of what one read
   /// brought (metadump and watch must be).
   bool first_of_input = false;
-  /// True when input follows the request being answered.
-  bool more_input_follows = false;
   std::unique_ptr<class SaslSession> sasl;
   /// Set by `watch`: the connection becomes a watcher when the answer is out.
   std::unique_ptr<WatchRequest> watch;
 
  private:
+  /// Copies input into the pending transfer; returns how much it took.
+  size_t ReceiveTransfer(std::string_view input);
+  void AdvanceTransfer(size_t n);
+
   WorkerContext* worker_;
   SessionOptions options_;
   Output* out_ = nullptr;
+  bool close_ = false;
   std::unique_ptr<Transfer> transfer_;
   std::unique_ptr<Continuation> continuation_;
   uint64_t swallow_bytes_ = 0;

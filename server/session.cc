@@ -1,0 +1,124 @@
+#include "server/session.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "server/commands.h"
+#include "server/sasl.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr char kBinaryRequestMagic = '\x80';
+
+}  // namespace
+
+Session::Session(WorkerContext* worker, const SessionOptions& options)
+    : worker_(worker), options_(options) {}
+
+Session::~Session() = default;
+
+Progress Session::Process(std::string_view input, Output* out, unsigned max_requests) {
+  out_ = out;
+  size_t consumed = 0;
+  unsigned requests = 0;
+  const auto stop = [&](SessionStatus status) { return Progress{status, consumed}; };
+  for (;;) {
+    if (out->over_high_water()) return stop(SessionStatus::kBlocked);
+    std::string_view left = input.substr(consumed);
+    if (swallow_bytes_ != 0) {
+      const uint64_t drop = std::min<uint64_t>(swallow_bytes_, left.size());
+      swallow_bytes_ -= drop;
+      consumed += static_cast<size_t>(drop);
+      if (swallow_bytes_ != 0) return stop(SessionStatus::kNeedInput);
+      out->Append(swallow_answer_);
+      swallow_answer_.clear();
+      continue;
+    }
+    if (transfer_ != nullptr) {
+      consumed += ReceiveTransfer(left);
+      if (transfer_ != nullptr) return stop(SessionStatus::kNeedInput);
+      if (close_) return stop(SessionStatus::kClose);
+      continue;
+    }
+    if (left.empty()) return stop(SessionStatus::kNeedInput);
+    if (requests == max_requests) return stop(SessionStatus::kYield);
+    if (options_.protocol == WireProtocol::kNegotiating) {
+      options_.protocol =
+          left.front() == kBinaryRequestMagic ? WireProtocol::kBinary : WireProtocol::kText;
+    }
+    first_of_input = consumed == 0;
+    const Step step = options_.protocol == WireProtocol::kBinary ? ProcessBinary(*this, left)
+                                                                 : ProcessText(*this, left);
+    consumed += step.consumed;
+    ++requests;
+    if (step.status == StepStatus::kNeedMore) return stop(SessionStatus::kNeedInput);
+    if (step.status == StepStatus::kClose) {
+      close_ = true;
+      return stop(SessionStatus::kClose);
+    }
+    if (watch != nullptr) return stop(SessionStatus::kNeedInput);
+    if (continuation_ != nullptr) return stop(SessionStatus::kBlocked);
+  }
+}
+
+Progress Session::Continue(std::string_view input, Output* out, unsigned max_requests) {
+  out_ = out;
+  if (continuation_ != nullptr) {
+    if (!continuation_->Continue(*this)) return {SessionStatus::kBlocked, 0};
+    continuation_.reset();
+  }
+  return Process(input, out, max_requests);
+}
+
+size_t Session::ReceiveTransfer(std::string_view input) {
+  size_t consumed = 0;
+  while (consumed < input.size() && transfer_ != nullptr) {
+    const std::span<char> target = BodyTarget();
+    const size_t n = std::min(target.size(), input.size() - consumed);
+    std::memcpy(target.data(), input.data() + consumed, n);
+    consumed += n;
+    AdvanceTransfer(n);
+  }
+  return consumed;
+}
+
+std::span<char> Session::BodyTarget() {
+  if (transfer_ == nullptr) return {};
+  Transfer& transfer = *transfer_;
+  if (transfer.received < transfer.body_bytes) {
+    return transfer.reservation.WritableAt(transfer.received);
+  }
+  const auto at = static_cast<size_t>(transfer.received - transfer.body_bytes);
+  return std::span(transfer.terminator).subspan(at, transfer.terminator_bytes - at);
+}
+
+SessionStatus Session::BodyReceived(size_t n, Output* out) {
+  out_ = out;
+  AdvanceTransfer(n);
+  return close_ ? SessionStatus::kClose : SessionStatus::kNeedInput;
+}
+
+void Session::AdvanceTransfer(size_t n) {
+  transfer_->received += n;
+  if (transfer_->received < transfer_->body_bytes + transfer_->terminator_bytes) return;
+  const std::unique_ptr<Transfer> done = std::move(transfer_);
+  const bool terminator_ok =
+      done->terminator_bytes == 0 || std::memcmp(done->terminator, "\r\n", 2) == 0;
+  done->finish(*this, *done, terminator_ok);
+}
+
+void Session::Swallow(uint64_t bytes, std::string answer) {
+  swallow_bytes_ = bytes;
+  swallow_answer_ = std::move(answer);
+  if (bytes != 0) return;
+  out_->Append(swallow_answer_);
+  swallow_answer_.clear();
+}
+
+void Session::RunContinuation(std::unique_ptr<Continuation> continuation) {
+  if (!continuation->Continue(*this)) continuation_ = std::move(continuation);
+}
+
+}  // namespace cairn::server
