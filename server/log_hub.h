@@ -9,19 +9,18 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
-#include "server/clock.h"
 
 /// `watch`: events as lines to whoever asked for them.
 namespace cairn::server {
 
 // kind, word after `watch`
-#define CAIRN_LOG_KINDS(X)       \
-  X(kFetchers, "fetchers")       \
-  X(kMutations, "mutations")     \
-  X(kEvictions, "evictions")     \
-  X(kDeletions, "deletions")     \
-  X(kConnEvents, "connevents")   \
-  X(kSysEvents, "sysevents")     \
+#define CAIRN_LOG_KINDS(X)     \
+  X(kFetchers, "fetchers")     \
+  X(kMutations, "mutations")   \
+  X(kEvictions, "evictions")   \
+  X(kDeletions, "deletions")   \
+  X(kConnEvents, "connevents") \
+  X(kSysEvents, "sysevents")   \
   X(kRawCmds, "rawcmds")
 
 enum class LogKind : uint8_t {
@@ -41,18 +40,25 @@ class LogHub {
  public:
   static constexpr unsigned kMaxWatchers = 20;
 
-  explicit LogHub(const Clock* clock, size_t watcher_buffer_bytes);
+  /// A watcher holds up to `watcher_buffer_bytes` of lines that its client has not taken.
+  explicit LogHub(size_t watcher_buffer_bytes);
   ~LogHub();
+
+  /// Has `observer` called with the LogBits that anybody watches, each time they may have changed,
+  /// from the thread that adds or removes a watcher; no lock that Publish takes is held then. Call
+  /// it before the first Add.
+  void SetWantedObserver(std::function<void(uint32_t wanted)> observer);
 
   bool Wants(LogKind kind) const {
     return (wanted_.load(std::memory_order_relaxed) & LogBit(kind)) != 0;
   }
 
-  /// Sends "ts=… gid=… type=<line>\n" to the watchers of `kind`.
+  /// Sends "ts=<unix seconds> gid=<count> type=<line>\n" to the watchers of `kind`.
   void Publish(LogKind kind, std::string_view line);
 
   /// Null when there are kMaxWatchers already. `wake` is called (from any thread, with a lock of
-  /// the hub held: it must only signal) when lines wait and none waited before.
+  /// the hub held: it must only signal) when lines wait and none waited before. It is not called
+  /// any more once Remove has returned.
   std::shared_ptr<Watcher> Add(uint32_t kinds, std::function<void()> wake);
   void Remove(const std::shared_ptr<Watcher>& watcher);
   /// Moves the waiting lines, and a notice of lost ones, to the end of `out`.
@@ -69,11 +75,16 @@ class LogHub {
   void ResetTotals();
 
  private:
-  const Clock* clock_;
+  /// Applies `change` to the watchers, then tells the observer what is wanted now.
+  bool Change(const std::function<bool(std::vector<std::shared_ptr<Watcher>>*)>& change);
+
   const size_t watcher_buffer_bytes_;
   std::atomic<uint32_t> wanted_{0};
-  std::atomic<uint64_t> next_gid_{1};
+  // Keeps the observer's calls in order; taken before mutex_ and before any lock of a store.
+  absl::Mutex change_mutex_;
+  std::function<void(uint32_t)> observer_ ABSL_GUARDED_BY(change_mutex_);
   mutable absl::Mutex mutex_;
+  uint64_t next_gid_ ABSL_GUARDED_BY(mutex_) = 1;
   std::vector<std::shared_ptr<Watcher>> watchers_ ABSL_GUARDED_BY(mutex_);
   Totals totals_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "server/log_hub.h"
+#include "storage/store.h"
+
+/// The log lines of `watch` that do not come from requests: connections that open and close, items
+/// that are evicted, and what the background does. Each costs a relaxed load while nobody watches.
+namespace cairn::server {
+
+/// A client's address as the log shows it.
+struct LogPeer {
+  std::string address;  ///< an IP address without port, or "unix"
+  unsigned port = 0;
+  std::string_view transport = "tcp";  ///< "local" (UNIX socket), "tcp" or "udp"
+};
+
+void LogConnectionNew(LogHub& hub, const LogPeer& peer, int fd);
+/// `reason` is "error", "normal", "idle_timeout" or "shutdown".
+void LogConnectionClosed(LogHub& hub, const LogPeer& peer, std::string_view reason, int fd);
+/// A connection failed outside of a request (`message` in one line), or its TLS did.
+void LogConnectionError(LogHub& hub, int fd, std::string_view message);
+void LogTlsError(LogHub& hub, int fd, std::string_view message);
+
+/// The end of a pass of the background crawler.
+struct CrawlReport {
+  uint64_t elapsed_seconds = 0;
+  uint64_t examined = 0;
+  uint64_t reclaimed = 0;
+  uint64_t next_run_seconds = 0;
+};
+void LogCrawl(LogHub& hub, const CrawlReport& report);
+
+/// Publishes `type=eviction` lines. Installed on the store while somebody watches evictions.
+class EvictionLog : public storage::LossObserver {
+ public:
+  explicit EvictionLog(LogHub* hub) : hub_(hub) {}
+  void OnLoss(storage::LossReason reason, const storage::ItemView& item,
+              storage::Time now) override;
+
+ private:
+  LogHub* const hub_;
+};
+
+/// Keeps an EvictionLog installed on `store` exactly while somebody watches evictions. The hub and
+/// the store outlive it.
+class EvictionWatch {
+ public:
+  EvictionWatch(LogHub* hub, storage::Store* store);
+  ~EvictionWatch();
+  EvictionWatch(const EvictionWatch&) = delete;
+  EvictionWatch& operator=(const EvictionWatch&) = delete;
+
+ private:
+  LogHub* const hub_;
+  storage::Store* const store_;
+  EvictionLog log_;
+};
+
+}  // namespace cairn::server
