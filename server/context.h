@@ -22,6 +22,7 @@ class AuthFile;
 class SaslMechanisms;
 class TlsContexts;
 class ConnectionTable;
+class Maintenance;
 
 /// Counters of the listeners and of the process, written by several threads.
 struct ProcessStats {
@@ -51,9 +52,10 @@ struct ServerContext {
   PrefixStats* prefix_stats = nullptr;
   ProcessStats* process = nullptr;
   ConnectionTable* connections = nullptr;
-  AuthFile* auth_file = nullptr;        ///< null: no ASCII authentication
-  SaslMechanisms* sasl = nullptr;       ///< null: no SASL
-  TlsContexts* tls = nullptr;           ///< null: no TLS
+  Maintenance* maintenance = nullptr;
+  AuthFile* auth_file = nullptr;   ///< null: no ASCII authentication
+  SaslMechanisms* sasl = nullptr;  ///< null: no SASL
+  TlsContexts* tls = nullptr;      ///< null: no TLS
   std::vector<WorkerStats*> worker_stats;
   /// Asks the process to end; graceful as SIGUSR1 does. Thread-safe.
   std::function<void(bool graceful)> request_shutdown;
