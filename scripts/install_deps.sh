@@ -36,8 +36,8 @@ if [[ " $* " == *" --test "* || " $* " == *" --ci "* ]]; then
 fi
 if [[ " $* " == *" --ci "* ]]; then
   required+=(clang clang-tidy)
-  # Formatting differs between versions, hence one is chosen: the one of Debian 12.
-  optional+=(libclang-rt-dev clang-format-14)
+  # Formatting differs between versions, hence one is chosen.
+  optional+=(libclang-rt-dev clang-format-16)
 fi
 
 say() { echo "cairn: $*" >&2; }
