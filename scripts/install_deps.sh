@@ -133,17 +133,16 @@ fi
 say "installing ${#wanted[@]} packages: ${wanted[*]}"
 quietly apt install --no-install-recommends "${wanted[@]}"
 
-# Nor may it start at the next boot: memcached's port is the one cairnd is to have.
-if command -v systemctl >/dev/null; then
-  for package in "${wanted[@]}"; do
-    case "$package" in
-      memcached | nginx | nutcracker)
-        if [[ -d /run/systemd/system ]]; then
-          quietly "${as_root[@]}" systemctl disable --now "$package" || true
-        else
-          quietly "${as_root[@]}" systemctl disable "$package" || true
-        fi
-        ;;
-    esac
-  done
-fi
+# Nor may it start at the next boot: memcached's port is the one cairnd is to have. Only packages that
+# came just now are meant: a service that was here before is the machine's own.
+for package in "${wanted[@]}"; do
+  case "$package" in
+    memcached | nginx | nutcracker)
+      if [[ -d /run/systemd/system ]]; then
+        "${as_root[@]}" systemctl stop "$package" >/dev/null 2>&1 || true
+      fi
+      "${as_root[@]}" update-rc.d "$package" disable >/dev/null 2>&1 || true
+      "${as_root[@]}" deb-systemd-helper disable "$package.service" >/dev/null 2>&1 || true
+      ;;
+  esac
+done
