@@ -415,7 +415,11 @@ def main():
         program, side = servers.find_candidate(args.candidate), "ours"
     runner = Runner(program, side, args.seed if args.cut else None, args.case)
     for path in files:
-        runner.run_file(path)
+        try:
+            runner.run_file(path)
+        except servers.ServerError as error:
+            runner.failed += 1
+            print(f"{path}: {error}")
     for reason in runner.skipped:
         print(f"skipped {reason}")
     print(f"{runner.played} cases, {runner.failed} failed, {len(runner.skipped)} files skipped ({program})")
