@@ -20,18 +20,26 @@ constexpr std::array<uint8_t, 256> kValues = MakeValues();
 }  // namespace
 
 std::optional<size_t> Base64Decode(std::string_view text, char* out) {
-  if (text.empty() || text.size() % 4 != 0) return std::nullopt;
-  const size_t padding = text.back() != '=' ? 0 : text[text.size() - 2] != '=' ? 1 : 2;
+  size_t characters = 0;
+  for (const char c : text) {
+    if (c == '=' || kValues[static_cast<uint8_t>(c)] != kInvalid) ++characters;
+  }
+  if (characters == 0 || characters % 4 != 0) return std::nullopt;
   char* write = out;
-  for (size_t i = 0; i < text.size(); i += 4) {
-    const size_t digits = i + 4 == text.size() ? 4 - padding : 4;
-    uint32_t bits = 0;
-    for (size_t j = 0; j < 4; ++j) {
-      const uint8_t value = j < digits ? kValues[static_cast<uint8_t>(text[i + j])] : 0;
-      if (value == kInvalid) return std::nullopt;
-      bits = bits << 6 | value;
-    }
-    for (size_t j = 0; j + 1 < digits; ++j) *write++ = static_cast<char>(bits >> (16 - 8 * j));
+  uint32_t bits = 0;
+  unsigned in_block = 0;
+  unsigned padding = 0;
+  for (const char c : text) {
+    const uint8_t value = c == '=' ? 0 : kValues[static_cast<uint8_t>(c)];
+    if (value == kInvalid) continue;
+    if (c == '=') ++padding;
+    bits = bits << 6 | value;
+    if (++in_block < 4) continue;
+    if (padding > 2) return std::nullopt;
+    for (unsigned i = 0; i < 3 - padding; ++i) *write++ = static_cast<char>(bits >> (16 - 8 * i));
+    if (padding != 0) break;
+    bits = 0;
+    in_block = 0;
   }
   return static_cast<size_t>(write - out);
 }

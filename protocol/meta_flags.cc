@@ -97,11 +97,11 @@ bool MayBeFlag(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'z')
 
 }  // namespace
 
-bool MetaFlags::Has(char letter) const {
-  for (const MetaFlag& flag : in_order()) {
-    if (flag.letter == letter) return true;
+bool AllMayBeFlags(std::string_view rest) {
+  for (std::string_view token = NextToken(&rest); !token.empty(); token = NextToken(&rest)) {
+    if (!MayBeFlag(token.front())) return false;
   }
-  return false;
+  return true;
 }
 
 bool MetaFlags::Precedes(char first, char second) const {
@@ -123,7 +123,6 @@ std::optional<std::string_view> ParseMetaFlags(std::string_view rest, size_t max
   uint64_t seen[2] = {0, 0};
   for (std::string_view token = NextToken(&rest); !token.empty(); token = NextToken(&rest)) {
     const char letter = token.front();
-    if (!MayBeFlag(letter)) return kBadFormat;
     uint64_t& word = seen[static_cast<uint8_t>(letter) >> 6];
     const uint64_t bit = uint64_t{1} << (static_cast<uint8_t>(letter) & 63);
     if ((word & bit) != 0) return "CLIENT_ERROR duplicate flag";

@@ -44,13 +44,15 @@ struct MetaFlags {
   std::array<MetaFlag, kMaxMetaFlags> flags;
 
   std::span<const MetaFlag> in_order() const { return std::span(flags).first(count); }
-  bool Has(char letter) const;
   /// True when `first` stands before `second`, or `second` is absent. False without `first`.
   bool Precedes(char first, char second) const;
 };
 
+/// False when a token cannot be a flag at all, known or not: the line is then no meta command.
+bool AllMayBeFlags(std::string_view rest);
+
 /// Parses `rest`, the line behind its key (and length). Returns the answer to give (without CRLF)
-/// when it is wrong. `max_flags` is one less for ms.
+/// when it is wrong. `max_flags` is one less for ms. REQUIRES: AllMayBeFlags(rest).
 std::optional<std::string_view> ParseMetaFlags(std::string_view rest, size_t max_flags,
                                                MetaFlags* flags);
 

@@ -8,6 +8,8 @@ namespace cairn::protocol {
 namespace {
 
 constexpr std::string_view kBadFormat = "CLIENT_ERROR bad command line format";
+// ma has one answer for everything.
+constexpr std::string_view kBadArithmeticFlag = "CLIENT_ERROR invalid or duplicate flag";
 constexpr std::string_view kNoreply = "noreply";
 constexpr size_t kMinRawLineBytes = 4;
 constexpr size_t kMaxLeadingBlanks = 100;
@@ -123,6 +125,12 @@ void ParseMeta(std::string_view rest, TextRequest* request) {
     request->status = ParseStatus::kBadFormat;
     return;
   }
+  std::string_view flags = rest;
+  if (store) NextToken(&flags);
+  if (request->verb != Verb::kMetaDebug && !AllMayBeFlags(flags)) {
+    request->status = ParseStatus::kBadFormat;
+    return;
+  }
   if (store) {
     const std::optional<int32_t> declared = ParseStrictInt32(NextToken(&rest));
     if (!declared || *declared < 0 || static_cast<uint32_t>(*declared) > kMaxDeclaredBytes) {
@@ -135,12 +143,15 @@ void ParseMeta(std::string_view rest, TextRequest* request) {
   std::optional<std::string_view> error;
   if (request->key.size() > kMaxKeyTokenBytes) {
     error = kBadFormat;
+  } else if (request->verb == Verb::kMetaDebug) {
+    request->meta.base64_key = NextToken(&rest) == "b";  // other flags are not looked at
   } else {
     error = ParseMetaFlags(rest, kMaxMetaFlags - (store ? 1 : 0), &request->meta);
   }
   if (!error) return;
   request->status = ParseStatus::kBadValue;
-  request->error = *error;
+  request->error =
+      request->verb == Verb::kMetaArithmetic ? kBadArithmeticFlag : *error;
 }
 
 }  // namespace

@@ -59,6 +59,8 @@ struct ServerContext {
   std::vector<WorkerStats*> worker_stats;
   /// Asks the process to end; graceful as SIGUSR1 does. Thread-safe.
   std::function<void(bool graceful)> request_shutdown;
+  /// Called on a worker each time a client is gone.
+  std::function<void()> on_connection_closed;
 };
 
 /// What one worker's sessions use. One event-loop thread.

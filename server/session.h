@@ -101,6 +101,8 @@ class Session {
   std::span<char> BodyTarget();
   SessionStatus BodyReceived(size_t n, Output* out);
 
+  bool ReceivingBody() const { return transfer_ != nullptr; }
+
   /// True when not even a part of a request is held here: the connection is idle.
   bool at_rest() const {
     return transfer_ == nullptr && continuation_ == nullptr && swallow_bytes_ == 0;

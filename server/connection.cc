@@ -1,0 +1,302 @@
+#include "server/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "server/worker.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr size_t kMaxVectors = 64;
+// A line of a get may be long; memcached lets it grow until memory runs out.
+constexpr size_t kMaxSavedInputBytes = size_t{64} << 20;
+constexpr std::string_view kInputTooLong = "SERVER_ERROR out of memory reading request\r\n";
+
+std::string_view ReasonWord(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::kNormal:
+      return "normal";
+    case CloseReason::kError:
+      return "error";
+    case CloseReason::kIdle:
+      return "idle_timeout";
+    case CloseReason::kShutdown:
+      return "shutdown";
+  }
+  return "";
+}
+
+}  // namespace
+
+Connection::Connection(Worker* worker, std::unique_ptr<Transport> transport,
+                       const SessionOptions& options, Origin origin)
+    : worker_(worker),
+      transport_(std::move(transport)),
+      session_(worker->context(), options),
+      log_peer_(std::move(origin.log_peer)),
+      last_active_(worker->context()->now) {
+  record_.fd = transport_->fd();
+  record_.address = std::move(origin.peer);
+  record_.listen_address = std::move(origin.listen_address);
+  record_.last_command_ms.store(last_active_.ms, std::memory_order_relaxed);
+  worker_->server()->connections->Add(&record_);
+  event_assign(&event_, worker_->base(), transport_->fd(), 0, &Connection::OnEvent, this);
+}
+
+Connection::~Connection() {
+  event_del(&event_);
+  if (alive_ != nullptr) *alive_ = false;
+  worker_->server()->connections->Remove(&record_);
+  TakeSavedInput();
+  if (unsent_ != nullptr) worker_->ReleaseOutput(unsent_->copied_bytes());
+}
+
+void Connection::Start() {
+  LogConnectionNew(*worker_->server()->log, log_peer_, transport_->fd());
+  WaitFor(EV_READ);
+}
+
+bool Connection::IdleSince(storage::Time since) const {
+  return watch_ == nullptr && unsent_ == nullptr && last_active_ < since;
+}
+
+void Connection::Close(CloseReason reason) {
+  LogConnectionClosed(*worker_->server()->log, log_peer_, ReasonWord(reason), transport_->fd());
+  worker_->Remove(this);  // deletes this
+}
+
+void Connection::OnEvent(evutil_socket_t, short, void* self) {
+  auto* connection = static_cast<Connection*>(self);
+  connection->worker_->RefreshClock();
+  connection->Serve();
+}
+
+void Connection::WaitFor(short what) {
+  if (waiting_for_ == what) return;
+  event_del(&event_);
+  waiting_for_ = what;
+  event_assign(&event_, worker_->base(), transport_->fd(), static_cast<short>(what | EV_PERSIST),
+               &Connection::OnEvent, this);
+  event_add(&event_, nullptr);
+  record_.state.store(what == EV_WRITE ? "conn_mwrite" : "conn_read", std::memory_order_relaxed);
+}
+
+void Connection::Serve() {
+  last_active_ = worker_->context()->now;
+  record_.last_command_ms.store(last_active_.ms, std::memory_order_relaxed);
+  if (unsent_ != nullptr && !SendUnsent()) {
+    if (broken_) Close(CloseReason::kError);
+    return;
+  }
+  if (close_when_sent_) {
+    Close(CloseReason::kNormal);
+    return;
+  }
+  if (watch_ != nullptr) FillFromWatch();
+
+  Turn turn = Turn::kAgain;
+  if (continue_when_sent_ || serve_saved_) {
+    const bool continuing = std::exchange(continue_when_sent_, false);
+    serve_saved_ = false;
+    const std::string input = TakeSavedInput();
+    turn = ServeInput(input, continuing);
+  }
+  // TLS may hold whole requests that the descriptor says nothing of, so it is asked until dry.
+  while (turn == Turn::kAgain) {
+    turn = ReadAndServe();
+    if (turn == Turn::kAgain && !transport_->HoldsInput()) break;
+  }
+}
+
+Connection::Turn Connection::ReadAndServe() {
+  const std::span<char> body = session_.BodyTarget();
+  if (!body.empty()) return ReadBody(body);
+
+  const std::span<char> buffer = worker_->InputBuffer(saved_input_.size());
+  const size_t saved = saved_input_.size();
+  const IoResult read = transport_->Read(buffer.subspan(saved));
+  switch (read.status) {
+    case IoStatus::kDone:
+      break;
+    case IoStatus::kWantRead:
+      WaitFor(EV_READ);
+      return Turn::kWait;
+    case IoStatus::kWantWrite:
+      WaitFor(EV_WRITE);
+      return Turn::kWait;
+    case IoStatus::kEnd:
+      Close(CloseReason::kNormal);
+      return Turn::kClosed;
+    case IoStatus::kError:
+      Close(CloseReason::kError);
+      return Turn::kClosed;
+  }
+  worker_->stats()->bytes_read.Add(read.bytes);
+  if (saved != 0) {
+    const std::string input = TakeSavedInput();
+    input.copy(buffer.data(), saved);
+  }
+  if (watch_ != nullptr) return Turn::kAgain;  // a watcher only receives
+  return ServeInput({buffer.data(), saved + read.bytes}, false);
+}
+
+Connection::Turn Connection::ReadBody(std::span<char> target) {
+  // A few buffers' worth, then others have their turn.
+  for (size_t left = Worker::kInputBufferBytes * 4; left != 0;) {
+    const IoResult read = transport_->Read(target.first(std::min(target.size(), left)));
+    if (read.status == IoStatus::kEnd || read.status == IoStatus::kError) {
+      Close(read.status == IoStatus::kEnd ? CloseReason::kNormal : CloseReason::kError);
+      return Turn::kClosed;
+    }
+    if (read.status != IoStatus::kDone) {
+      WaitFor(read.status == IoStatus::kWantWrite ? EV_WRITE : EV_READ);
+      return Turn::kWait;
+    }
+    worker_->stats()->bytes_read.Add(read.bytes);
+    left -= std::min(left, read.bytes);
+    const bool short_read = read.bytes < target.size();
+    const SessionStatus status = session_.BodyReceived(read.bytes, &worker_->output());
+    if (status == SessionStatus::kClose || !session_.ReceivingBody()) {
+      if (status == SessionStatus::kClose) close_when_sent_ = true;
+      return ServeInput({}, false);
+    }
+    if (short_read && !transport_->HoldsInput()) break;
+    target = session_.BodyTarget();
+  }
+  WaitFor(EV_READ);
+  return Turn::kAgain;
+}
+
+Connection::Turn Connection::ServeInput(std::string_view input, bool continuing) {
+  Output& output = worker_->output();
+  const unsigned max_requests = worker_->max_requests();
+  for (;;) {
+    const Progress progress = continuing ? session_.Continue(input, &output, max_requests)
+                                         : session_.Process(input, &output, max_requests);
+    input.remove_prefix(progress.consumed);
+    if (progress.status == SessionStatus::kClose) close_when_sent_ = true;
+    const bool sent = Send(&output);
+    if (broken_) {
+      Close(CloseReason::kError);
+      return Turn::kClosed;
+    }
+    continuing = progress.status == SessionStatus::kBlocked;
+    if (close_when_sent_) {
+      if (!sent) return Turn::kWait;
+      Close(CloseReason::kNormal);
+      return Turn::kClosed;
+    }
+    if (session_.watch != nullptr) StartWatching();
+    if (continuing && sent) continue;
+    const bool yielded = progress.status == SessionStatus::kYield;
+    if (!continuing && !yielded && input.size() > kMaxSavedInputBytes) {
+      output.Append(kInputTooLong);
+      close_when_sent_ = true;
+      input = {};
+      continue;
+    }
+    SaveInput(input);
+    continue_when_sent_ = continuing;
+    serve_saved_ = yielded;
+    if (!sent) return Turn::kWait;
+    WaitFor(EV_READ);
+    if (yielded) {
+      ++worker_->stats()->conn_yields;
+      event_active(&event_, EV_READ, 0);
+      return Turn::kWait;
+    }
+    return Turn::kAgain;
+  }
+}
+
+void Connection::SaveInput(std::string_view rest) {
+  if (rest.empty()) return;
+  saved_input_.assign(rest);
+  worker_->HoldInput(rest.size());
+}
+
+std::string Connection::TakeSavedInput() {
+  if (saved_input_.empty()) return {};
+  worker_->ReleaseInput(saved_input_.size());
+  return std::exchange(saved_input_, std::string());
+}
+
+bool Connection::Send(Output* output) {
+  std::array<iovec, kMaxVectors> vectors;
+  while (!output->empty()) {
+    const size_t count = output->Gather(vectors);
+    const IoResult sent = transport_->Send(std::span(vectors).first(count));
+    if (sent.status == IoStatus::kDone) {
+      worker_->stats()->bytes_written.Add(sent.bytes);
+      output->Consume(sent.bytes);
+      continue;
+    }
+    if (sent.status == IoStatus::kError || sent.status == IoStatus::kEnd) {
+      broken_ = true;
+      output->Clear();
+      return false;
+    }
+    KeepUnsent(output);
+    WaitFor(sent.status == IoStatus::kWantRead ? EV_READ : EV_WRITE);
+    return false;
+  }
+  output->Clear();
+  return true;
+}
+
+void Connection::KeepUnsent(Output* output) {
+  if (unsent_.get() == output) return;
+  unsent_ = std::make_unique<Output>(output->TakeUnsent());
+  worker_->HoldOutput(unsent_->copied_bytes());
+}
+
+bool Connection::SendUnsent() {
+  const size_t held = unsent_->copied_bytes();
+  if (!Send(unsent_.get())) return false;
+  worker_->ReleaseOutput(held);
+  unsent_.reset();
+  WaitFor(EV_READ);
+  return true;
+}
+
+void Connection::StartWatching() {
+  const std::unique_ptr<WatchRequest> request = std::move(session_.watch);
+  alive_ = std::make_shared<bool>(true);
+  // The wake comes from any thread; what it does runs on this one, and only while this lives.
+  auto wake = [worker = worker_, alive = alive_, self = this] {
+    worker->Post([alive, self] {
+      if (*alive && self->unsent_ == nullptr) self->FillFromWatch();
+    });
+  };
+  watch_ = WatchStream::Open(worker_->server()->log, request->kinds, std::move(wake));
+  record_.state.store("conn_watch", std::memory_order_relaxed);
+}
+
+void Connection::FillFromWatch() {
+  Output& output = worker_->output();
+  while (watch_->Fill(&output)) {
+    if (!Send(&output)) break;
+  }
+  if (broken_) WaitFor(EV_READ);  // the read will find the connection broken, and close it
+}
+
+void Connection::Finish() {
+  if (unsent_ != nullptr && !SendUnsent()) {
+    Close(CloseReason::kShutdown);
+    return;
+  }
+  if (continue_when_sent_ || serve_saved_) {
+    Output& output = worker_->output();
+    const std::string input = TakeSavedInput();
+    const Progress progress = continue_when_sent_
+                                  ? session_.Continue(input, &output, UINT32_MAX)
+                                  : session_.Process(input, &output, UINT32_MAX);
+    (void)progress;
+    Send(&output);
+  }
+  Close(CloseReason::kShutdown);
+}
+
+}  // namespace cairn::server

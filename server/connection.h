@@ -1,0 +1,93 @@
+#pragma once
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "server/connection_table.h"
+#include "server/event_log.h"
+#include "server/output.h"
+#include "server/session.h"
+#include "server/transport.h"
+#include "server/watch_stream.h"
+
+namespace cairn::server {
+
+class Worker;
+
+/// Why a connection ends, in the log's words.
+enum class CloseReason : uint8_t { kNormal, kError, kIdle, kShutdown };
+
+/// One client: its descriptor's events, the session that answers it, and whatever of its input or
+/// output is incomplete. At rest it owns no buffer: the worker lends its own.
+///
+/// One event-loop thread. Owned by its worker, which it tells when it is closed.
+class Connection {
+ public:
+  struct Origin {
+    std::string peer;            ///< "tcp:127.0.0.1:4711" as `stats conns` shows it
+    std::string listen_address;
+    LogPeer log_peer;
+  };
+
+  Connection(Worker* worker, std::unique_ptr<Transport> transport, const SessionOptions& options,
+             Origin origin);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Begins to listen to the client. May close at once.
+  void Start();
+
+  /// True when it has been silent since `since` and is not in the middle of anything that would
+  /// excuse that (watching, or an answer that it has not taken).
+  bool IdleSince(storage::Time since) const;
+  void Close(CloseReason reason);
+  /// Answers what has been read, sends what can be sent without waiting, and closes.
+  void Finish();
+
+  size_t worker_slot = 0;  ///< the worker's: where it keeps this connection
+
+ private:
+  enum class Turn : uint8_t { kWait, kAgain, kClosed };
+
+  static void OnEvent(evutil_socket_t fd, short what, void* self);
+  void Serve();
+  /// Reads once and serves it.
+  Turn ReadAndServe();
+  Turn ReadBody(std::span<char> target);
+  /// Serves input that lies in the worker's buffer or in saved_input_.
+  Turn ServeInput(std::string_view input, bool continuing);
+  void SaveInput(std::string_view rest);
+  std::string TakeSavedInput();
+  /// Sends the worker's output; what the client does not take is kept.
+  bool Send(Output* output);
+  bool SendUnsent();
+  void KeepUnsent(Output* output);
+  void WaitFor(short what);
+  void StartWatching();
+  void FillFromWatch();
+
+  Worker* const worker_;
+  const std::unique_ptr<Transport> transport_;
+  Session session_;
+  ConnectionRecord record_;
+  LogPeer log_peer_;
+  event event_;
+  short waiting_for_ = 0;
+  bool continue_when_sent_ = false;  ///< the session is kBlocked
+  bool close_when_sent_ = false;
+  bool serve_saved_ = false;  ///< saved_input_ holds whole requests (kYield, kBlocked)
+  bool broken_ = false;
+  storage::Time last_active_;
+  std::string saved_input_;
+  std::unique_ptr<Output> unsent_;
+  std::unique_ptr<WatchStream> watch_;
+  std::shared_ptr<bool> alive_;  ///< what wakes of the log hub hold on to; made when watching
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,137 @@
+#include <cstring>
+#include <string>
+
+#include "protocol/numbers.h"
+#include "server/access_log.h"
+#include "server/log_hub.h"
+#include "server/prefix_stats.h"
+#include "server/text_commands.h"
+
+namespace cairn::server {
+namespace {
+
+using protocol::TextRequest;
+using protocol::Verb;
+using storage::FetchStatus;
+using storage::ItemView;
+
+constexpr std::string_view kEnd = "END\r\n";
+// "VALUE ", key, flags, bytes and CAS with their spaces, CRLF.
+constexpr size_t kMaxHeaderBytes =
+    6 + storage::kMaxKeyBytes + 3 * (1 + protocol::kMaxDecimalBytes) + 2;
+
+/// How the keys of one request are read.
+struct Retrieval {
+  bool with_cas = false;
+  storage::FetchOptions options;
+};
+
+char* CopyTo(char* out, std::string_view bytes) {
+  std::memcpy(out, bytes.data(), bytes.size());
+  return out + bytes.size();
+}
+
+void AppendHit(Output& out, const ItemView& item, bool with_cas) {
+  const bool one_piece = item.value.size() == 1 && item.value_bytes < Output::kPinBytes;
+  const size_t inline_bytes = one_piece ? item.value_bytes + 2 : 0;
+  char* const begin = out.Reserve(kMaxHeaderBytes + inline_bytes);
+  char* end = CopyTo(begin, "VALUE ");
+  end = CopyTo(end, item.key);
+  *end++ = ' ';
+  end = protocol::WriteDecimal(item.client_flags, end);
+  *end++ = ' ';
+  end = protocol::WriteDecimal(item.value_bytes, end);
+  if (with_cas) {
+    *end++ = ' ';
+    end = protocol::WriteDecimal(item.cas, end);
+  }
+  end = CopyTo(end, "\r\n");
+  if (one_piece) {
+    end = CopyTo(end, item.value.front());
+    end = CopyTo(end, "\r\n");
+  }
+  out.Commit(static_cast<size_t>(end - begin));
+  if (one_piece) return;
+  out.AppendValue(item);
+  out.Append("\r\n");
+}
+
+void Count(Session& session, const Retrieval& retrieval, FetchStatus status, unsigned class_id) {
+  WorkerStats& stats = session.stats();
+  const bool touch = retrieval.options.touch.has_value();
+  ++(touch ? stats.cmd_touch : stats.cmd_get);
+  if (status == FetchStatus::kHit) {
+    ClassCounters& counters = stats.ForClass(class_id);
+    ++(touch ? counters.touch_hits : counters.get_hits);
+    return;
+  }
+  ++(touch ? stats.touch_misses : stats.get_misses);
+  if (status == FetchStatus::kMissExpired) ++stats.get_expired;
+}
+
+void ServeKey(Session& session, std::string_view token, const Retrieval& retrieval) {
+  Output& out = session.out();
+  const Output::Mark mark = out.mark();
+  unsigned class_id = 0;
+  uint64_t value_bytes = 0;
+  const FetchStatus status =
+      session.store().Fetch(session.store().MakeKey(token), retrieval.options, session.now(),
+                            [&](const ItemView& item) {
+                              out.TruncateTo(mark);
+                              class_id = item.class_id;
+                              value_bytes = item.value_bytes;
+                              AppendHit(out, item, retrieval.with_cas);
+                            });
+  Count(session, retrieval, status, class_id);
+  const bool hit = status == FetchStatus::kHit;
+  if (session.server().prefix_stats->enabled()) {
+    session.server().prefix_stats->RecordGet(token, hit);
+  }
+  if (session.server().log->Wants(LogKind::kFetchers)) {
+    const bool expired = status == FetchStatus::kMissExpired;
+    LogFetch(session, token, hit ? "found" : expired ? "expired" : "not_found", class_id,
+             value_bytes);
+  }
+}
+
+/// Answers keys until they are done (true) or the client has to read first (false).
+bool ServeKeys(Session& session, std::string_view* keys, const Retrieval& retrieval) {
+  for (;;) {
+    const std::string_view token = protocol::NextToken(keys);
+    if (token.empty()) break;
+    ServeKey(session, token, retrieval);
+    if (session.out().over_high_water()) return false;
+  }
+  session.out().Append(kEnd);
+  return true;
+}
+
+/// The keys of a get that asked for more than its client takes at once.
+class RemainingKeys : public Continuation {
+ public:
+  RemainingKeys(std::string_view keys, const Retrieval& retrieval)
+      : storage_(keys), keys_(storage_), retrieval_(retrieval) {}
+
+  bool Continue(Session& session) override { return ServeKeys(session, &keys_, retrieval_); }
+
+ private:
+  const std::string storage_;
+  std::string_view keys_;
+  const Retrieval retrieval_;
+};
+
+}  // namespace
+
+void ServeRetrieval(Session& session, const TextRequest& request) {
+  Retrieval retrieval;
+  retrieval.with_cas = request.verb == Verb::kGets || request.verb == Verb::kGats;
+  if (request.verb == Verb::kGat || request.verb == Verb::kGats) {
+    retrieval.options.touch =
+        session.server().clock->ExpiryFromWire(request.exptime, session.now());
+  }
+  std::string_view keys = request.keys;
+  if (ServeKeys(session, &keys, retrieval)) return;
+  session.RunContinuation(std::make_unique<RemainingKeys>(keys, retrieval));
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,344 @@
+#include <string>
+
+#include "fmt/format.h"
+#include "protocol/base64.h"
+#include "server/access_log.h"
+#include "server/log_hub.h"
+#include "server/meta_reply.h"
+#include "server/prefix_stats.h"
+#include "server/settings.h"
+#include "server/text_commands.h"
+
+namespace cairn::server {
+namespace {
+
+using protocol::TextRequest;
+using protocol::Verb;
+using storage::StoreMode;
+using storage::StoreOptions;
+using storage::StoreResult;
+using storage::StoreStatus;
+
+constexpr size_t kTerminatorBytes = 2;
+constexpr std::string_view kBadMode = "CLIENT_ERROR invalid mode for ms M token";
+constexpr std::string_view kOpaqueTooLong = "CLIENT_ERROR opaque token too long";
+constexpr std::string_view kBadBase64 = "CLIENT_ERROR error decoding key";
+
+bool IsMeta(const TextRequest& request) { return request.verb == Verb::kMetaSet; }
+
+/// A storage request as the store wants it.
+struct StoreJob {
+  MetaKey key;
+  StoreOptions options;
+  bool compares_cas = false;          ///< counts as a cas command
+  std::string_view command;           ///< its name in the mutation log
+  std::string_view error;             ///< not empty: refuse with this
+};
+
+std::string_view CommandName(StoreMode mode) {
+  switch (mode) {
+    case StoreMode::kSet:
+      return "set";
+    case StoreMode::kAdd:
+      return "add";
+    case StoreMode::kReplace:
+      return "replace";
+    case StoreMode::kAppend:
+      return "append";
+    case StoreMode::kPrepend:
+      return "prepend";
+  }
+  return "";
+}
+
+std::optional<StoreMode> ModeFromMeta(char mode) {
+  switch (mode) {
+    case 'E':
+      return StoreMode::kAdd;
+    case 'A':
+      return StoreMode::kAppend;
+    case 'P':
+      return StoreMode::kPrepend;
+    case 'R':
+      return StoreMode::kReplace;
+    case 'S':
+      return StoreMode::kSet;
+    default:
+      return std::nullopt;
+  }
+}
+
+StoreMode ModeFromVerb(Verb verb) {
+  switch (verb) {
+    case Verb::kAdd:
+      return StoreMode::kAdd;
+    case Verb::kReplace:
+      return StoreMode::kReplace;
+    case Verb::kAppend:
+      return StoreMode::kAppend;
+    case Verb::kPrepend:
+      return StoreMode::kPrepend;
+    default:
+      return StoreMode::kSet;
+  }
+}
+
+void FillMetaJob(Session& session, const TextRequest& request, StoreJob* job) {
+  const protocol::MetaFlags& meta = request.meta;
+  const Clock& clock = *session.server().clock;
+  StoreOptions& options = job->options;
+  if (!job->key.Decode(request)) {
+    job->error = kBadBase64;
+    return;
+  }
+  if (meta.has_mode) {
+    const std::optional<StoreMode> mode = ModeFromMeta(meta.mode);
+    if (!mode) {
+      job->error = kBadMode;
+      return;
+    }
+    options.mode = *mode;
+  }
+  if (HasLongOpaque(meta)) {
+    job->error = kOpaqueTooLong;
+    return;
+  }
+  options.client_flags = meta.client_flags;
+  options.key_is_binary = meta.base64_key;
+  if (meta.has_ttl) options.expiry = clock.ExpiryFromWire(meta.ttl, session.now());
+  const bool grows = options.mode == StoreMode::kAppend || options.mode == StoreMode::kPrepend;
+  if (grows && meta.has_vivify) {
+    options.vivify = clock.ExpiryFromWire(meta.vivify_ttl, session.now());
+  }
+  if (meta.has_cas && options.mode != StoreMode::kAdd) {
+    options.compare_cas = meta.cas;
+    job->compares_cas = !grows;
+    options.invalidate_if_older = meta.invalidate && !grows;
+  }
+  if (meta.has_new_cas) options.explicit_cas = meta.new_cas;
+}
+
+void FillJob(Session& session, const TextRequest& request, StoreJob* job) {
+  if (IsMeta(request)) {
+    FillMetaJob(session, request, job);
+  } else {
+    job->key.SetPlain(request.key);
+    job->options.mode = ModeFromVerb(request.verb);
+    job->options.client_flags = request.client_flags;
+    job->options.expiry = session.server().clock->ExpiryFromWire(request.exptime, session.now());
+    if (request.verb == Verb::kCas) {
+      job->options.compare_cas = request.number;
+      job->compares_cas = true;
+    }
+  }
+  job->command = job->compares_cas ? "cas" : CommandName(job->options.mode);
+}
+
+std::string_view LogStatus(StoreStatus status) {
+  switch (status) {
+    case StoreStatus::kStored:
+      return "stored";
+    case StoreStatus::kNotStored:
+      return "not_stored";
+    case StoreStatus::kExists:
+      return "exists";
+    case StoreStatus::kNotFound:
+      return "not_found";
+    case StoreStatus::kTooLarge:
+      return "too_large";
+    case StoreStatus::kNoMemory:
+      return "no_memory";
+  }
+  return "";
+}
+
+void LogStore(Session& session, const TextRequest& request, const StoreJob& job,
+              const StoreResult& result) {
+  if (!session.server().log->Wants(LogKind::kMutations)) return;
+  const int64_t ttl = Clock::SecondsLeft(job.options.expiry, session.now());
+  LogMutation(session, job.key.bytes(), LogStatus(result.status), job.command, ttl < 0 ? 0 : ttl,
+              result.class_id, request.body_bytes);
+}
+
+/// After a store that failed for size or memory a plain set must not leave the old value behind:
+/// a reader would take it for the new one. ms does so in every mode.
+void DropOldValue(Session& session, const TextRequest& request, const StoreJob& job) {
+  if (request.verb != Verb::kSet && !IsMeta(request)) return;
+  (void)session.store().Delete(session.store().MakeKey(job.key.bytes()), {}, session.now());
+}
+
+/// Counts a store that size or memory forbids and returns its answer.
+std::string_view Fail(Session& session, const TextRequest& request, const StoreJob& job,
+                      StoreStatus status) {
+  const bool too_large = status == StoreStatus::kTooLarge;
+  ++(too_large ? session.stats().store_too_large : session.stats().store_no_memory);
+  LogStore(session, request, job, {status, 0, request.body_bytes, 0});
+  DropOldValue(session, request, job);
+  return too_large ? kTooLargeReply : kNoMemoryReply;
+}
+
+void CountStore(Session& session, const StoreJob& job, const StoreResult& result) {
+  ClassCounters& counters = session.stats().ForClass(result.class_id);
+  ++counters.set_cmds;
+  if (!job.compares_cas) return;
+  if (result.status == StoreStatus::kStored) ++counters.cas_hits;
+  if (result.status == StoreStatus::kExists) ++counters.cas_badval;
+  if (result.status == StoreStatus::kNotFound) ++session.stats().cas_misses;
+}
+
+void AnswerClassic(Session& session, const TextRequest& request, StoreStatus status) {
+  std::string_view answer;
+  switch (status) {
+    case StoreStatus::kStored:
+      answer = "STORED";
+      break;
+    case StoreStatus::kNotStored:
+      answer = "NOT_STORED";
+      break;
+    case StoreStatus::kExists:
+      answer = "EXISTS";
+      break;
+    case StoreStatus::kNotFound:
+      answer = "NOT_FOUND";
+      break;
+    case StoreStatus::kTooLarge:
+      answer = kTooLargeReply;
+      break;
+    case StoreStatus::kNoMemory:
+      answer = kNoMemoryReply;
+      break;
+  }
+  ReplyUnless(session, request.noreply, answer);
+}
+
+void AnswerMeta(Session& session, const TextRequest& request, const StoreResult& result) {
+  std::string_view code;
+  switch (result.status) {
+    case StoreStatus::kStored:
+      if (request.meta.quiet) return;
+      code = "HD";
+      break;
+    case StoreStatus::kNotStored:
+      code = "NS";
+      break;
+    case StoreStatus::kExists:
+      code = "EX";
+      break;
+    case StoreStatus::kNotFound:
+      code = "NF";
+      break;
+    case StoreStatus::kTooLarge:
+      Reply(session, kTooLargeReply);
+      return;
+    case StoreStatus::kNoMemory:
+      Reply(session, kNoMemoryReply);
+      return;
+  }
+  MetaReply reply(&session.out());
+  reply.Add(code);
+  for (const protocol::MetaFlag& flag : request.meta.in_order()) {
+    if (flag.letter == 'O') reply.AddToken(flag.token);
+    if (flag.letter == 'k') reply.AddKeyToken(request.key, request.meta.base64_key);
+    if (flag.letter == 'c') reply.AddNumber('c', result.cas);
+    if (flag.letter == 's') reply.AddNumber('s', result.value_bytes);
+  }
+  reply.End();
+}
+
+/// A store that had its memory: says what became of it.
+void Finish(Session& session, const TextRequest& request, const StoreJob& job,
+            const StoreResult& result) {
+  if (result.status == StoreStatus::kTooLarge || result.status == StoreStatus::kNoMemory) {
+    const std::string_view answer = Fail(session, request, job, result.status);
+    ReplyUnless(session, request.noreply, answer);
+    return;
+  }
+  CountStore(session, job, result);
+  LogStore(session, request, job, result);
+  if (IsMeta(request)) {
+    AnswerMeta(session, request, result);
+  } else {
+    AnswerClassic(session, request, result.status);
+  }
+}
+
+void RefuseChunk(Session& session, const TextRequest& request) {
+  ++session.stats().ForClass(0).set_cmds;
+  ReplyUnless(session, request.noreply, kBadDataChunk);
+}
+
+/// The body of a large value is in the store's memory. The request is parsed again from the saved
+/// line, whose buffer is gone.
+void FinishTransfer(Session& session, const std::string& line, Transfer& transfer,
+                    bool terminator_ok) {
+  const TextRequest request = protocol::ParseTextLine(line, line.size() + kTerminatorBytes);
+  if (!terminator_ok) {
+    RefuseChunk(session, request);
+    return;
+  }
+  StoreJob job;
+  FillJob(session, request, &job);
+  Finish(session, request, job,
+         session.store().Commit(std::move(transfer.reservation),
+                                session.store().MakeKey(job.key.bytes()), job.options,
+                                session.now()));
+}
+
+void SwallowBody(Session& session, const TextRequest& request, std::string_view answer) {
+  session.Swallow(request.body_bytes + kTerminatorBytes,
+                  request.noreply ? std::string() : fmt::format("{}\r\n", answer));
+}
+
+}  // namespace
+
+std::optional<size_t> ServeStore(Session& session, const TextRequest& request,
+                                 std::string_view line, std::string_view body) {
+  StoreJob job;
+  FillJob(session, request, &job);
+  if (!job.error.empty()) {
+    SwallowBody(session, request, job.error);
+    return 0;
+  }
+  storage::Store& store = session.store();
+  const size_t wanted = request.body_bytes + kTerminatorBytes;
+  const uint64_t accounted =
+      store.AccountedBytes(job.key.bytes().size(), job.options.client_flags, request.body_bytes);
+  const bool too_large = accounted > session.server().settings->max_item_bytes;
+  const bool complete = body.size() >= wanted;
+  if (!complete && !too_large && request.body_bytes <= kMaxBufferedBodyBytes) return std::nullopt;
+
+  if (session.server().prefix_stats->enabled()) {
+    session.server().prefix_stats->RecordSet(job.key.bytes());
+  }
+  if (too_large) {
+    SwallowBody(session, request, Fail(session, request, job, StoreStatus::kTooLarge));
+    return 0;
+  }
+  const storage::Key key = store.MakeKey(job.key.bytes());
+  if (complete) {
+    if (body[request.body_bytes] != '\r' || body[request.body_bytes + 1] != '\n') {
+      RefuseChunk(session, request);
+    } else {
+      Finish(session, request, job,
+             store.Put(key, body.substr(0, request.body_bytes), job.options, session.now()));
+    }
+    return wanted;
+  }
+  StoreStatus status = StoreStatus::kStored;
+  auto transfer = std::make_unique<Transfer>();
+  transfer->reservation = store.Reserve(key, request.body_bytes, job.options.client_flags,
+                                        session.now(), &status);
+  if (!transfer->reservation.held()) {
+    SwallowBody(session, request, Fail(session, request, job, status));
+    return 0;
+  }
+  transfer->body_bytes = request.body_bytes;
+  transfer->terminator_bytes = kTerminatorBytes;
+  transfer->finish = [saved = std::string(line)](Session& s, Transfer& t, bool terminator_ok) {
+    FinishTransfer(s, saved, t, terminator_ok);
+  };
+  session.BeginTransfer(std::move(transfer));
+  return 0;
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,176 @@
+#include "server/worker.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <climits>
+#include <utility>
+
+#include "server/settings.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr timeval kIdleCheckInterval{1, 0};
+// Past this, the output buffer of a rare large answer is given back.
+constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
+
+unsigned MaxRequests(const Settings& settings) {
+  // memcached's default of 20 is there to be fair; one read's worth of requests is as fair and
+  // leaves in one answer.
+  return settings.max_requests_per_event_given ? settings.max_requests_per_event : UINT_MAX;
+}
+
+}  // namespace
+
+Worker::Worker(ServerContext* server, unsigned index)
+    : max_requests_(MaxRequests(*server->settings)),
+      base_(event_base_new()),
+      wake_fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      input_buffer_(kInputBufferBytes) {
+  context_.server = server;
+  context_.stats = &stats_;
+  context_.index = index;
+  RefreshClock();
+  const auto run_posted = [](evutil_socket_t, short, void* self) {
+    static_cast<Worker*>(self)->RunPosted();
+  };
+  wake_event_.reset(event_new(base_.get(), wake_fd_, EV_READ | EV_PERSIST, run_posted, this));
+  event_add(wake_event_.get(), nullptr);
+  if (server->settings->idle_timeout_s == 0) return;
+  const auto close_idle = [](evutil_socket_t, short, void* self) {
+    static_cast<Worker*>(self)->CloseIdle();
+  };
+  idle_event_.reset(event_new(base_.get(), -1, EV_PERSIST, close_idle, this));
+  event_add(idle_event_.get(), &kIdleCheckInterval);
+}
+
+Worker::~Worker() {
+  Stop();
+  connections_.clear();
+  wake_event_.reset();
+  close(wake_fd_);
+}
+
+void Worker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Worker::Run() { event_base_dispatch(base_.get()); }
+
+void Worker::Stop() {
+  if (!thread_.joinable()) return;
+  Post([this] {
+    CloseAll();
+    event_base_loopbreak(base_.get());
+  });
+  thread_.join();
+}
+
+void Worker::Post(std::function<void()> task) {
+  bool first = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    first = posted_.empty();
+    posted_.push_back(std::move(task));
+  }
+  if (!first) return;
+  const uint64_t one = 1;
+  // The counter cannot overflow: it is written once for each time the list was found empty.
+  (void)!write(wake_fd_, &one, sizeof one);
+}
+
+void Worker::RunPosted() {
+  uint64_t count = 0;
+  (void)!read(wake_fd_, &count, sizeof count);
+  std::vector<std::function<void()>> tasks;
+  {
+    absl::MutexLock lock(&mutex_);
+    tasks.swap(posted_);
+  }
+  RefreshClock();
+  for (const std::function<void()>& task : tasks) task();
+}
+
+void Worker::Adopt(Arrival arrival) {
+  Post([this, shared = std::make_shared<Arrival>(std::move(arrival))] {
+    Admit(std::move(*shared));
+  });
+}
+
+void Worker::Admit(Arrival arrival) {
+  std::unique_ptr<Transport> transport =
+      arrival.ssl == nullptr ? MakePlainTransport(arrival.fd)
+                             : MakeTlsTransport(arrival.fd, arrival.ssl, &stats_);
+  arrival.options.fd = arrival.fd;
+  auto connection = std::make_unique<Connection>(this, std::move(transport), arrival.options,
+                                                 std::move(arrival.origin));
+  connection->worker_slot = connections_.size();
+  connections_.push_back(std::move(connection));
+  server()->process->connection_structures.fetch_add(1, std::memory_order_relaxed);
+  connections_.back()->Start();
+}
+
+void Worker::Remove(Connection* connection) {
+  const size_t slot = connection->worker_slot;
+  const std::unique_ptr<Connection> removed = std::move(connections_[slot]);
+  if (slot + 1 != connections_.size()) {
+    connections_[slot] = std::move(connections_.back());
+    connections_[slot]->worker_slot = slot;
+  }
+  connections_.pop_back();
+  server()->process->connection_structures.fetch_sub(1, std::memory_order_relaxed);
+  if (server()->on_connection_closed) server()->on_connection_closed();
+}
+
+std::span<char> Worker::InputBuffer(size_t saved) {
+  const size_t wanted = saved + kInputBufferBytes;
+  if (input_buffer_.size() < wanted) input_buffer_.resize(wanted);
+  if (input_buffer_.size() > kKeptInputBytes && wanted <= kKeptInputBytes) {
+    input_buffer_.resize(kKeptInputBytes);
+    input_buffer_.shrink_to_fit();
+  }
+  return std::span(input_buffer_).first(wanted);
+}
+
+void Worker::HoldInput(size_t bytes) {
+  server()->process->input_buffer_count.fetch_add(1, std::memory_order_relaxed);
+  server()->process->input_buffer_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  server()->store->ChargeExternal(static_cast<int64_t>(bytes));
+}
+
+void Worker::ReleaseInput(size_t bytes) {
+  server()->process->input_buffer_count.fetch_sub(1, std::memory_order_relaxed);
+  server()->process->input_buffer_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  server()->store->ChargeExternal(-static_cast<int64_t>(bytes));
+}
+
+void Worker::HoldOutput(size_t bytes) {
+  server()->process->output_buffer_count.fetch_add(1, std::memory_order_relaxed);
+  server()->process->output_buffer_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  server()->store->ChargeExternal(static_cast<int64_t>(bytes));
+}
+
+void Worker::ReleaseOutput(size_t bytes) {
+  server()->process->output_buffer_count.fetch_sub(1, std::memory_order_relaxed);
+  server()->process->output_buffer_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  server()->store->ChargeExternal(-static_cast<int64_t>(bytes));
+}
+
+void Worker::CloseIdle() {
+  RefreshClock();
+  const int64_t timeout_ms = int64_t{server()->settings->idle_timeout_s} * 1000;
+  const storage::Time since{context_.now.ms - timeout_ms};
+  // Backwards, since closing moves the last connection into the gap.
+  for (size_t i = connections_.size(); i-- > 0;) {
+    if (!connections_[i]->IdleSince(since)) continue;
+    ++stats_.idle_kicks;
+    connections_[i]->Close(CloseReason::kIdle);
+  }
+}
+
+void Worker::CloseAll() {
+  for (size_t i = connections_.size(); i-- > 0;) connections_[i]->Finish();
+}
+
+}  // namespace cairn::server

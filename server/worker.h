@@ -1,0 +1,102 @@
+#pragma once
+
+#include <event2/event.h>
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "server/connection.h"
+#include "server/context.h"
+#include "server/output.h"
+
+namespace cairn::server {
+
+struct EventBaseFree {
+  void operator()(event_base* base) const { event_base_free(base); }
+};
+struct EventFree {
+  void operator()(event* e) const { event_free(e); }
+};
+using EventBasePtr = std::unique_ptr<event_base, EventBaseFree>;
+using EventPtr = std::unique_ptr<event, EventFree>;
+
+/// A thread with an event loop and the connections that it serves. Connections stay where they were
+/// put; nothing on the way of a request is shared between workers but the store.
+///
+/// Post, Adopt, Start, Stop and the constructor are for other threads; all else is for the loop.
+class Worker {
+ public:
+  /// One read takes at most this much of a client's input.
+  static constexpr size_t kInputBufferBytes = size_t{64} << 10;
+
+  Worker(ServerContext* server, unsigned index);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Starts the thread: not in the constructor, since threads do not survive a fork.
+  void Start();
+  /// Answers what was read, closes every connection and ends the thread.
+  void Stop();
+
+  /// Runs `task` in the loop, soon. Thread-safe.
+  void Post(std::function<void()> task);
+
+  /// A client that was accepted.
+  struct Arrival {
+    int fd = -1;
+    SessionOptions options;
+    Connection::Origin origin;
+    SSL* ssl = nullptr;  ///< null: no TLS; owned
+  };
+  /// Takes a client over. Thread-safe.
+  void Adopt(Arrival arrival);
+
+  WorkerContext* context() { return &context_; }
+  ServerContext* server() { return context_.server; }
+  WorkerStats* stats() { return &stats_; }
+  event_base* base() { return base_.get(); }
+  unsigned max_requests() const { return max_requests_; }
+  void RefreshClock() { context_.now = context_.server->clock->Now(); }
+
+  /// The buffer that is lent to whoever is served, with room for one read behind `saved` bytes.
+  std::span<char> InputBuffer(size_t saved);
+  Output& output() { return output_; }
+
+  // What connections hold because it is incomplete counts against the memory limit.
+  void HoldInput(size_t bytes);
+  void ReleaseInput(size_t bytes);
+  void HoldOutput(size_t bytes);
+  void ReleaseOutput(size_t bytes);
+
+  /// Deletes `connection`.
+  void Remove(Connection* connection);
+
+ private:
+  void Run();
+  void Admit(Arrival arrival);
+  void RunPosted();
+  void CloseIdle();
+  void CloseAll();
+
+  WorkerContext context_;
+  WorkerStats stats_;
+  const unsigned max_requests_;
+  const EventBasePtr base_;
+  int wake_fd_ = -1;
+  EventPtr wake_event_;
+  EventPtr idle_event_;
+  std::thread thread_;
+  std::vector<char> input_buffer_;
+  Output output_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+
+  absl::Mutex mutex_;
+  std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace cairn::server
