@@ -1,0 +1,69 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/settings.h"
+
+/// The life of the process outside its event loops. Everything here is called by main before there
+/// are threads (or when they are gone), in this order: RaiseLimits, DropPrivileges, Daemonize,
+/// LockMemory, IgnoreSigPipe, then WritePortFile and WritePidFile once the listeners stand.
+namespace cairn::server {
+
+/// Why the start stops: a line for stderr and memcached's exit code for it.
+struct StartError {
+  int code = 0;
+  std::string message;  ///< with its newline
+};
+
+/// Core files when -r was given, and enough descriptors for -c clients and `own_fds` more. The
+/// descriptor limit is never lowered.
+std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds);
+
+/// Becomes the user of -u when started as root; does nothing otherwise.
+std::optional<StartError> DropPrivileges(const Settings& settings);
+
+/// With -d: forks (the parent exits with 0 and never returns), leaves the terminal, changes to /
+/// (unless -r, so that core files land where the server was started) and points the standard
+/// streams to /dev/null (unless -v).
+std::optional<StartError> Daemonize(const Settings& settings);
+
+/// With -k: locks all present and future memory. A refusal is a warning on stderr, not an error.
+void LockMemory(const Settings& settings);
+
+/// Writing to a connection that has gone must be an error, not a signal.
+std::optional<StartError> IgnoreSigPipe();
+
+/// A socket that listens.
+struct BoundPort {
+  bool udp = false;
+  sa_family_t family = 0;  ///< AF_INET or AF_INET6; others are left out of the file
+  int port = 0;
+};
+
+/// Writes "TCP INET: 11211" lines to `path`.lck, then renames that to `path`, so that who waits
+/// for the file finds all of it. `path` is $MEMCACHED_PORT_FILENAME. A failure is told on stderr.
+void WritePortFile(const std::string& path, std::span<const BoundPort> ports);
+
+/// The file of -P for as long as this lives. Warns on stderr when the file names a process that
+/// runs, and about every failure; none of them stops the server.
+class PidFile {
+ public:
+  PidFile() = default;
+  PidFile(PidFile&& other) noexcept;
+  PidFile& operator=(PidFile&& other) noexcept;
+  ~PidFile();
+
+  /// Writes this process's id to `path` by way of a temporary file. `remove_at_end`: memcached
+  /// removes the file only with -d.
+  static PidFile Write(const std::string& path, bool remove_at_end);
+
+ private:
+  std::string path_;  // empty: nothing to remove
+};
+
+}  // namespace cairn::server
