@@ -12,10 +12,10 @@
 /// option's default.
 namespace cairn::server {
 
-enum class BindingProtocol : uint8_t { kNegotiating, kText, kBinary };
+enum class BindingProtocol : uint8_t { kAuto, kAscii, kBinary };
 
 /// How a TCP listener treats its connections when -Z is given. Without -Z none has TLS.
-enum class ListenerTls : uint8_t {
+enum class ListenTls : uint8_t {
   kDefault,  ///< TLS; client certificates as ssl_verify_mode says
   kNone,     ///< `notls:`
   kBasic,    ///< `btls:` TLS, no client certificate is asked for
@@ -26,8 +26,8 @@ enum class ListenerTls : uint8_t {
 struct ListenAddress {
   std::string host;         ///< name or address without brackets; empty: every interface
   std::optional<int> port;  ///< absent: -p for TCP, -U for UDP
-  BindingProtocol protocol = BindingProtocol::kNegotiating;
-  ListenerTls tls = ListenerTls::kDefault;
+  std::optional<BindingProtocol> protocol;  ///< absent: Settings::binding_protocol
+  ListenTls tls = ListenTls::kDefault;
   std::string tag;  ///< 1 to 8 bytes, or empty
 };
 
@@ -44,7 +44,7 @@ struct Settings {
   std::string unix_socket_path;       ///< empty: none
   unsigned unix_socket_mode = 0700;
   int backlog = 1024;
-  BindingProtocol binding_protocol = BindingProtocol::kNegotiating;
+  BindingProtocol binding_protocol = BindingProtocol::kAuto;
   uint32_t socket_mark = 0;  ///< SO_MARK of accepted sockets; 0: none
 
   // Connections.

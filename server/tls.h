@@ -23,7 +23,7 @@ class TlsContexts {
 
   /// A connection's state, ready for SSL_set_fd and SSL_accept; the caller frees it with SSL_free.
   /// Null when memory ran out. `mode` is not kNone.
-  SSL* NewSsl(ListenerTls mode);
+  SSL* NewSsl(ListenTls mode);
 
   /// Reads the files again: connections made from now on use them. On failure false, and everything
   /// stays as it was; `error` as with Make.
@@ -41,7 +41,7 @@ class TlsContexts {
   using Context = std::unique_ptr<SSL_CTX, ContextFree>;
 
   explicit TlsContexts(const Settings& settings);
-  absl::StatusOr<Context> NewContext(ListenerTls mode);
+  absl::StatusOr<Context> NewContext(ListenTls mode);
   absl::Status Load();
   static int CountSession(SSL* ssl, SSL_SESSION* session);
 
