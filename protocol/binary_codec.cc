@@ -6,9 +6,16 @@ namespace cairn::protocol {
 namespace {
 
 constexpr BinaryOpcodeRow kRows[] = {
-#define X(opcode, name, command, quiet, extras, key, value, before_auth, help)              \
-  {opcode, name, BinaryCommand::command, quiet, BinaryExtras::extras, BinaryField::key,     \
-   BinaryField::value, before_auth, help},
+#define X(opcode, name, command, quiet, extras, key, value, before_auth, help) \
+  {opcode,                                                                     \
+   name,                                                                       \
+   BinaryCommand::command,                                                     \
+   quiet,                                                                      \
+   BinaryExtras::extras,                                                       \
+   BinaryField::key,                                                           \
+   BinaryField::value,                                                         \
+   before_auth,                                                                \
+   help},
     CAIRN_BINARY_OPCODES(X)
 #undef X
 };
@@ -96,8 +103,8 @@ const BinaryOpcodeRow* FindBinaryOpcode(uint8_t opcode) {
 
 std::string_view BinaryStatusText(BinaryStatus status) {
   switch (status) {
-#define X(enumerator, code, text)   \
-  case BinaryStatus::enumerator: \
+#define X(enumerator, code, text) \
+  case BinaryStatus::enumerator:  \
     return text;
     CAIRN_BINARY_STATUSES(X)
 #undef X

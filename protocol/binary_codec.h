@@ -35,10 +35,10 @@ inline constexpr size_t kMaxBinaryPrefixBytes = kBinaryHeaderBytes + 20 + kMaxBi
 /// What extras a command takes.
 enum class BinaryExtras : uint8_t {
   kNone,
-  kExpiry,         ///< exptime(4)
-  kMaybeExpiry,    ///< exptime(4) or nothing
-  kStore,          ///< client flags(4) exptime(4)
-  kArithmetic,     ///< delta(8) initial(8) exptime(4)
+  kExpiry,       ///< exptime(4)
+  kMaybeExpiry,  ///< exptime(4) or nothing
+  kStore,        ///< client flags(4) exptime(4)
+  kArithmetic,   ///< delta(8) initial(8) exptime(4)
 };
 
 /// Whether a command takes a key, or a value.
@@ -70,8 +70,8 @@ enum class BinaryCommand : uint8_t {
 };
 
 // opcode, name, command, quiet, extras, key, value, before authentication, help.
-// Quiet: an answer that tells nothing new is left out; see docs. What memcached does not know
-// (verbosity, the range commands) is not here: it is answered as unknown.
+// Quiet: a miss is not answered, nor the success of what is no read; errors always are. What
+// memcached does not serve (verbosity, the range commands) is not here: it is answered as unknown.
 #define CAIRN_BINARY_OPCODES(X)                                                                    \
   X(0x00, "Get", kGet, false, kNone, kMust, kNo, false, "reads a value")                           \
   X(0x01, "Set", kSet, false, kStore, kMust, kMay, false, "stores")                                \
@@ -135,17 +135,17 @@ std::span<const BinaryOpcodeRow> BinaryOpcodes();
 const BinaryOpcodeRow* FindBinaryOpcode(uint8_t opcode);
 
 // enumerator, code, text that goes with it when nothing more exact is known
-#define CAIRN_BINARY_STATUSES(X)                                                  \
-  X(kOk, 0x00, "")                                                                \
-  X(kNotFound, 0x01, "Not found")                                                 \
-  X(kExists, 0x02, "Data exists for key.")                                        \
-  X(kTooLarge, 0x03, "Too large.")                                                \
-  X(kInvalidArguments, 0x04, "Invalid arguments")                                 \
-  X(kNotStored, 0x05, "Not stored.")                                              \
-  X(kNonNumeric, 0x06, "Non-numeric server-side value for incr or decr")          \
-  X(kAuthError, 0x20, "Auth failure.")                                            \
-  X(kAuthContinue, 0x21, "")                                                      \
-  X(kUnknownCommand, 0x81, "Unknown command")                                     \
+#define CAIRN_BINARY_STATUSES(X)                                         \
+  X(kOk, 0x00, "")                                                       \
+  X(kNotFound, 0x01, "Not found")                                        \
+  X(kExists, 0x02, "Data exists for key.")                               \
+  X(kTooLarge, 0x03, "Too large.")                                       \
+  X(kInvalidArguments, 0x04, "Invalid arguments")                        \
+  X(kNotStored, 0x05, "Not stored.")                                     \
+  X(kNonNumeric, 0x06, "Non-numeric server-side value for incr or decr") \
+  X(kAuthError, 0x20, "Auth failure.")                                   \
+  X(kAuthContinue, 0x21, "")                                             \
+  X(kUnknownCommand, 0x81, "Unknown command")                            \
   X(kNoMemory, 0x82, "Out of memory")
 
 enum class BinaryStatus : uint16_t {
