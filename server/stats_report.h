@@ -8,12 +8,12 @@
 #include "storage/time.h"
 
 /// `stats` and its groups, for whichever protocol asks. Each line is declared once, in the tables
-/// of stats_report.cc and stats_groups.cc; they also make docs/stats.md.
+/// of general_stats.cc and class_stats.cc; they also make docs/stats.md.
 namespace cairn::server {
 
 /// Hands the lines of `group` (empty: the general report; settings, items, slabs, sizes, conns,
-/// extstore) to `sink`, in memcached's order. False when there is no such group; the lines are
-/// then none. Thread-safe.
+/// extstore, store) to `sink`, in memcached's order. False when there is no such group; there are
+/// no lines then. Thread-safe.
 bool ReportStats(const ServerContext& server, storage::Time now, std::string_view group,
                  StatSink sink);
 
