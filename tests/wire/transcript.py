@@ -85,14 +85,14 @@ WORDS = {">", ">>", "<", "<<", "<~", "<*", "b>", "b<", "b<*", "u>", "u<", "u-", 
          "settle", "@", "counters", "stat", "signal", "write", "exit"}
 
 _ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "s": b" ", "0": b"\0", "\\": b"\\", "{": b"{", "$": b"$"}
-_TOKEN = re.compile(r"\\x([0-9a-fA-F]{2})|\\(.)|\{((?:[^{}\\]|\\.)+)\*(\d+)\}|\$\{(\w+)\}|([^\\{$]+|.)", re.S)
+_TOKEN = re.compile(r"\\x([0-9a-fA-F]{2})|\\(.)|\{((?:[^{}\\]|\\.)+)\*(\d+)\}|\$\{(\w+)(?:\+(\d+))?\}|([^\\{$]+|.)", re.S)
 
 
 def expand(text, variables):
     """The bytes a line of a transcript stands for."""
     result = b""
     for match in _TOKEN.finditer(text):
-        byte, escape, repeated, count, name, plain = match.groups()
+        byte, escape, repeated, count, name, plus, plain = match.groups()
         if byte:
             result += bytes([int(byte, 16)])
         elif escape:
@@ -104,7 +104,8 @@ def expand(text, variables):
         elif name:
             if name not in variables:
                 raise ValueError(f"${{{name}}} was not captured")
-            result += variables[name]
+            value = variables[name]
+            result += b"%d" % (int(value) + int(plus)) if plus else value
         elif plain in ("{", "$"):
             raise ValueError(f"write \\{plain} for a literal {plain} (and {{...*n}} does not nest)")
         else:
