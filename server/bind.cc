@@ -43,12 +43,10 @@ absl::Status Failure(std::string_view what) {
 
 ListenerPolicy PolicyOf(const Settings& settings, const ListenAddress& address) {
   ListenerPolicy policy;
-  BindingProtocol protocol = settings.binding_protocol;
-  if (address.protocol != BindingProtocol::kAuto) protocol = address.protocol;
+  const BindingProtocol protocol = address.protocol.value_or(settings.binding_protocol);
   if (protocol == BindingProtocol::kAscii) policy.protocol = WireProtocol::kText;
   if (protocol == BindingProtocol::kBinary) policy.protocol = WireProtocol::kBinary;
-  policy.tls = settings.tls_enabled && address.tls != ListenTls::kNone;
-  policy.mutual_tls = address.tls == ListenTls::kMutual;
+  policy.tls = settings.tls_enabled ? address.tls : ListenTls::kNone;
   policy.tag = address.tag;
   return policy;
 }
@@ -139,7 +137,7 @@ absl::Status Binder::BindUnix() {
   bound.family = AF_UNIX;
   bound.address = fmt::format("unix:{}", path);
   bound.policy = PolicyOf(settings_, {});
-  bound.policy.tls = false;
+  bound.policy.tls = ListenTls::kNone;
   bound_.push_back(std::move(bound));
   const mode_t old_mask = umask(static_cast<mode_t>(~settings_.unix_socket_mode & 0777));
   const int result = bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
@@ -164,9 +162,8 @@ absl::StatusOr<std::vector<BoundSocket>> BindSockets(const Settings& settings) {
       return About(fmt::format("failed to listen on UNIX socket {}", settings.unix_socket_path),
                    status);
     }
-    // memcached turns TCP off with a UNIX socket; so do we, unless it was asked for by name.
-    if (!settings.tcp_port_given && settings.listen.empty()) return binder.Take();
   }
+  if (!settings.ListensOnNetwork()) return binder.Take();
   std::vector<ListenAddress> addresses = settings.listen;
   if (addresses.empty()) addresses.emplace_back();
   for (const ListenAddress& address : addresses) {

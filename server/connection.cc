@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kMaxVectors = 64;
 // A line of a get may be long; memcached lets it grow until memory runs out.
 constexpr size_t kMaxSavedInputBytes = size_t{64} << 20;
+constexpr std::string_view kWatching = "OK\r\n";
 constexpr std::string_view kInputTooLong = "SERVER_ERROR out of memory reading request\r\n";
 
 std::string_view ReasonWord(CloseReason reason) {
@@ -177,6 +178,8 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
                                          : session_.Process(input, &output, max_requests);
     input.remove_prefix(progress.consumed);
     if (progress.status == SessionStatus::kClose) close_when_sent_ = true;
+    const bool wants_watch = session_.watch != nullptr;
+    if (wants_watch) StartWatching(&output);
     const bool sent = Send(&output);
     if (broken_) {
       Close(CloseReason::kError);
@@ -188,8 +191,7 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
       Close(CloseReason::kNormal);
       return Turn::kClosed;
     }
-    if (session_.watch != nullptr) StartWatching();
-    if (continuing && sent) continue;
+    if (sent && (continuing || (wants_watch && watch_ == nullptr))) continue;
     const bool yielded = progress.status == SessionStatus::kYield;
     if (!continuing && !yielded && input.size() > kMaxSavedInputBytes) {
       output.Append(kInputTooLong);
@@ -261,7 +263,7 @@ bool Connection::SendUnsent() {
   return true;
 }
 
-void Connection::StartWatching() {
+void Connection::StartWatching(Output* output) {
   const std::unique_ptr<WatchRequest> request = std::move(session_.watch);
   alive_ = std::make_shared<bool>(true);
   // The wake comes from any thread; what it does runs on this one, and only while this lives.
@@ -271,6 +273,8 @@ void Connection::StartWatching() {
     });
   };
   watch_ = WatchStream::Open(worker_->server()->log, request->kinds, std::move(wake));
+  output->Append(watch_ != nullptr ? kWatching : WatchStream::kTooMany);
+  if (watch_ == nullptr) return;
   record_.state.store("conn_watch", std::memory_order_relaxed);
 }
 

@@ -69,7 +69,8 @@ class Connection {
   bool SendUnsent();
   void KeepUnsent(Output* output);
   void WaitFor(short what);
-  void StartWatching();
+  /// Becomes a watcher if there is a place, and appends the answer.
+  void StartWatching(Output* output);
   void FillFromWatch();
 
   Worker* const worker_;

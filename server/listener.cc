@@ -89,7 +89,7 @@ void Acceptor::OnAcceptable(evutil_socket_t, short, void* listener) {
 
 bool Acceptor::AtLimit() const {
   return server_->process->curr_connections.load(std::memory_order_relaxed) >=
-         server_->settings->max_connections;
+         static_cast<uint64_t>(server_->settings->max_connections);
 }
 
 void Acceptor::AcceptFrom(Listener& listener) {
@@ -132,8 +132,8 @@ void Acceptor::Place(Listener& listener, int fd, const sockaddr_storage& peer, s
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   }
-  if (policy.tls) {
-    arrival.ssl = server_->tls->NewSsl(policy.mutual_tls);
+  if (policy.tls != ListenTls::kNone) {
+    arrival.ssl = server_->tls->NewSsl(policy.tls);
     if (arrival.ssl == nullptr) {
       close(fd);
       return;

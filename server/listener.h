@@ -18,8 +18,7 @@ namespace cairn::server {
 /// How clients of one listening socket are served.
 struct ListenerPolicy {
   WireProtocol protocol = WireProtocol::kNegotiating;
-  bool tls = false;
-  bool mutual_tls = false;
+  ListenTls tls = ListenTls::kNone;
   std::string tag;
 };
 

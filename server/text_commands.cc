@@ -2,13 +2,13 @@
 
 #include <cstdio>
 
-#include "absl/strings/string_view.h"
 #include "fmt/format.h"
 #include "protocol/version.h"
 #include "server/access_log.h"
 #include "server/commands.h"
 #include "server/log_hub.h"
 #include "server/prefix_stats.h"
+#include "server/runtime_settings.h"
 #include "server/settings.h"
 
 namespace cairn::server {
@@ -45,6 +45,10 @@ StepStatus Refuse(Session& session, const TextRequest& request) {
   const bool swallow = request.has_body && request.status == ParseStatus::kBadValue;
   session.Swallow(swallow ? request.body_bytes + kTerminatorBytes : 0, std::move(answer));
   return StepStatus::kDone;
+}
+
+bool LogsRequests(Session& session) {
+  return session.server().runtime->verbosity.load(std::memory_order_relaxed) > 1;
 }
 
 void LogRequest(Session& session, std::string_view line) {
@@ -113,7 +117,7 @@ void Reply(Session& session, std::string_view line) {
   out[line.size()] = '\r';
   out[line.size() + 1] = '\n';
   session.out().Commit(line.size() + 2);
-  if (session.server().runtime->verbosity() > 1) {
+  if (LogsRequests(session)) {
     fmt::print(stderr, ">{} {}\n", session.options().fd, line);
   }
 }
@@ -145,7 +149,7 @@ Step ProcessText(Session& session, std::string_view input) {
   } else {
     status = Serve(session, request);
   }
-  if (session.server().runtime->verbosity() > 1) LogRequest(session, found.line);
+  if (LogsRequests(session)) LogRequest(session, found.line);
   return {status, consumed};
 }
 

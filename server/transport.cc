@@ -111,7 +111,6 @@ class TlsTransport : public Transport {
       return failure;
     }
     established_ = true;
-    if (SSL_session_reused(ssl_.get()) == 0) ++stats_->ssl_new_sessions;
     return {IoStatus::kDone};
   }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/settings.h"
+#include "server/udp_endpoint.h"
 
 namespace cairn::server {
 namespace {
@@ -18,7 +19,9 @@ constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
 unsigned MaxRequests(const Settings& settings) {
   // memcached's default of 20 is there to be fair; one read's worth of requests is as fair and
   // leaves in one answer.
-  return settings.max_requests_per_event_given ? settings.max_requests_per_event : UINT_MAX;
+  return settings.max_requests_per_event_given
+             ? static_cast<unsigned>(settings.max_requests_per_event)
+             : UINT_MAX;
 }
 
 }  // namespace
@@ -48,8 +51,13 @@ Worker::Worker(ServerContext* server, unsigned index)
 Worker::~Worker() {
   Stop();
   connections_.clear();
+  udp_endpoints_.clear();
   wake_event_.reset();
   close(wake_fd_);
+}
+
+void Worker::ServeDatagrams(BoundSocket socket) {
+  udp_endpoints_.push_back(std::make_unique<UdpEndpoint>(this, std::move(socket)));
 }
 
 void Worker::Start() {

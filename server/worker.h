@@ -24,6 +24,9 @@ struct EventFree {
 using EventBasePtr = std::unique_ptr<event_base, EventBaseFree>;
 using EventPtr = std::unique_ptr<event, EventFree>;
 
+struct BoundSocket;
+class UdpEndpoint;
+
 /// A thread with an event loop and the connections that it serves. Connections stay where they were
 /// put; nothing on the way of a request is shared between workers but the store.
 ///
@@ -55,6 +58,8 @@ class Worker {
   };
   /// Takes a client over. Thread-safe.
   void Adopt(Arrival arrival);
+  /// Serves a UDP socket until the end. Before Start().
+  void ServeDatagrams(BoundSocket socket);
 
   WorkerContext* context() { return &context_; }
   ServerContext* server() { return context_.server; }
@@ -94,6 +99,7 @@ class Worker {
   std::vector<char> input_buffer_;
   Output output_;
   std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<std::unique_ptr<UdpEndpoint>> udp_endpoints_;
 
   absl::Mutex mutex_;
   std::vector<std::function<void()>> posted_ ABSL_GUARDED_BY(mutex_);
