@@ -111,7 +111,7 @@ void ResetStats(const ServerContext& server) {
 std::string DescribeStats() {
   std::string markdown =
       "# Statistics\n\n"
-      "<!-- Made by `cairnd --describe stats`; edit the tables in server/ instead. -->\n\n"
+      "<!-- Made by `cairnd --describe=stats`; edit the tables in server/ instead. -->\n\n"
       "`stats` and its groups have memcached's names in memcached's order, so that what reads\n"
       "memcached reads this. Counters count since the start or the last `stats reset`. A line\n"
       "whose subject does not exist here stays, with the value said below.\n";
