@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "storage/store_stats.h"
 #include "storage/time.h"
@@ -32,10 +33,10 @@ struct Key {
 struct Config {
   uint64_t memory_limit_bytes = uint64_t{64} << 20;  ///< index, pages and metadata together
   uint64_t max_item_bytes = uint64_t{1} << 20;       ///< limit on AccountedBytes() of one item
-  bool evict = true;       ///< false: a full store refuses (kNoMemory) instead of evicting
-  bool use_cas = true;     ///< false: every item's CAS is 0
-  bool lock_memory = false;  ///< mlock what is allocated (the operator's -k)
-  unsigned shard_count = 0;  ///< power of two; 0: chosen from memory and threads
+  bool evict = true;          ///< false: a full store refuses (kNoMemory) instead of evicting
+  bool use_cas = true;        ///< false: every item's CAS is 0
+  bool lock_memory = false;   ///< mlock what is allocated (the operator's -k)
+  unsigned shard_count = 0;   ///< power of two; 0: chosen from memory and threads
   unsigned thread_count = 4;  ///< threads that will call in, a hint for shard_count
   double growth_factor = 0;   ///< of slab classes; 0: the store's own choice
   uint64_t hash_seed = 0;     ///< 0: random, which is what a server wants
@@ -72,10 +73,10 @@ struct ItemView {
   uint64_t accounted_bytes = 0;  ///< see Store::AccountedBytes
   uint64_t cas = 0;
   uint32_t client_flags = 0;
-  unsigned class_id = 0;  ///< slab class, 1-based
-  Expiry expiry;          ///< after the operation (a touch, say)
-  Expiry expiry_before;   ///< before the operation
-  Time last_access;       ///< before the operation; whole seconds are kept
+  unsigned class_id = 0;        ///< slab class, 1-based
+  Expiry expiry;                ///< after the operation (a touch, say)
+  Expiry expiry_before;         ///< before the operation
+  Time last_access;             ///< before the operation; whole seconds are kept
   bool fetched_before = false;  ///< had been fetched before this operation
   bool key_is_binary = false;   ///< was stored with StoreOptions::key_is_binary
   bool stale = false;           ///< marked stale and not overwritten since
@@ -96,21 +97,21 @@ struct ItemView {
 using Visitor = absl::FunctionRef<void(const ItemView&)>;
 
 struct FetchOptions {
-  bool count_access = true;       ///< marks the item fetched and keeps it from early eviction
-  std::optional<Expiry> touch;    ///< new expiry of a found item
-  std::optional<Expiry> vivify;   ///< when missing, make an empty item that dies then; the caller
-                                  ///< has won it
-  uint64_t vivify_cas = 0;        ///< its CAS; 0: the store's choice
+  bool count_access = true;      ///< marks the item fetched and keeps it from early eviction
+  std::optional<Expiry> touch;   ///< new expiry of a found item
+  std::optional<Expiry> vivify;  ///< when missing, make an empty item that dies then; the caller
+                                 ///< has won it
+  uint64_t vivify_cas = 0;       ///< its CAS; 0: the store's choice
   std::optional<int64_t> recache_below_ms;  ///< give the token when less than this is left
   bool recache_after_touch = false;         ///< judge that by the new expiry, not by the old one
   bool lease = false;  ///< take part in leases: a stale item gives its token to the first fetch
 };
 
-enum class [[nodiscard]] FetchStatus {
-  kHit,
-  kMiss,         ///< no such item
-  kMissExpired,  ///< there was one; it had expired
-  kNoMemory,     ///< vivify found no memory
+enum class [[nodiscard]] FetchStatus{
+    kHit,
+    kMiss,         ///< no such item
+    kMissExpired,  ///< there was one; it had expired
+    kNoMemory,     ///< vivify found no memory
 };
 
 enum class StoreMode : uint8_t { kSet, kAdd, kReplace, kAppend, kPrepend };
@@ -128,14 +129,14 @@ struct StoreOptions {
   std::optional<Expiry> vivify;  ///< kAppend, kPrepend: create when missing, with this expiry
 };
 
-enum class [[nodiscard]] StoreStatus {
-  kStored,
-  kNotStored,  ///< kAdd: it exists; kReplace, kAppend, kPrepend: it does not, or the result of the
-               ///< append would pass max_item_bytes. The item, if any, is as it was
-  kExists,     ///< compare_cas differs; nothing changed
-  kNotFound,   ///< compare_cas given (kSet, kReplace) and there is no item
-  kTooLarge,   ///< the item itself passes max_item_bytes; nothing changed
-  kNoMemory,   ///< no memory and nothing evictable; nothing changed
+enum class [[nodiscard]] StoreStatus{
+    kStored,
+    kNotStored,  ///< kAdd: it exists; kReplace, kAppend, kPrepend: it does not, or the result of
+                 ///< the append would pass max_item_bytes. The item, if any, is as it was
+    kExists,    ///< compare_cas differs; nothing changed
+    kNotFound,  ///< compare_cas given (kSet, kReplace) and there is no item
+    kTooLarge,  ///< the item itself passes max_item_bytes; nothing changed
+    kNoMemory,  ///< no memory and nothing evictable; nothing changed
 };
 
 struct StoreResult {
@@ -156,14 +157,11 @@ struct ArithmeticOptions {
   bool key_is_binary = false;
 };
 
-enum class [[nodiscard]] ArithmeticStatus {
-  kOk,
-  kCreated,
-  kNotFound,
-  kNotFoundExpired,
-  kNonNumeric,  ///< the value is no unsigned 64-bit decimal (see Store::Arithmetic)
-  kExists,      ///< compare_cas differs
-  kNoMemory,
+enum class [[nodiscard]] ArithmeticStatus{
+    kOk,         kCreated, kNotFound, kNotFoundExpired,
+    kNonNumeric,  ///< the value is no unsigned 64-bit decimal (see Store::Arithmetic)
+    kExists,      ///< compare_cas differs
+    kNoMemory,
 };
 
 struct ArithmeticResult {
@@ -180,7 +178,7 @@ struct DeleteOptions {
   std::optional<uint64_t> explicit_cas;  ///< with one of the two above
 };
 
-enum class [[nodiscard]] DeleteStatus { kDeleted, kNotFound, kExists };
+enum class [[nodiscard]] DeleteStatus{kDeleted, kNotFound, kExists};
 
 /// Why an item left the store without anyone asking for it.
 enum class LossReason : uint8_t { kEvicted, kExpiredReclaimed };
@@ -307,6 +305,10 @@ class Store {
   std::vector<ClassStats> StatsByClass(Time now) const;
   /// Zeroes counters, not gauges.
   void ResetStats();
+
+  /// For tests: looks at every slot, page and index entry and says what does not add up. Only
+  /// while no other thread is in the store.
+  absl::Status CheckInvariants() const;
 
  private:
   Store();

@@ -1,0 +1,252 @@
+#include "storage/shard.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace cairn::storage {
+namespace {
+
+uint32_t Seconds(Time now) { return static_cast<uint32_t>(now.ms / 1000); }
+
+}  // namespace
+
+Shard::Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index)
+    : number_(number),
+      shared_(shared),
+      classes_(shared->classes),
+      pool_(shared->pool.get()),
+      granule_(static_cast<uint32_t>(pool_->At(1) - pool_->At(0))),
+      page_place_shift_(std::countr_zero(pool_->page_bytes()) - std::countr_zero(granule_)),
+      index_(std::move(index)),
+      per_class_(shared->classes.count() + 1) {}
+
+void Shard::Tick(Time now) {
+  if (now.ms < flush_at_ms_) return;
+  flush_at_ms_ = INT64_MAX;
+  FlushNow();
+}
+
+Shard::Found Shard::Find(const Key& key, Time now) {
+  Found found;
+  found.entry = index_->Find(key.hash, [&](Place place) {
+    const ItemRef item(At(place));
+    return item.key() == key.bytes;
+  });
+  if (found.entry == nullptr) return found;
+  found.place = Index::PlaceIn(*found.entry);
+  found.item = ItemRef(At(found.place));
+  if (!ExpiryPassed(found.item.expiry(), PassedCode(now))) return found;
+  Lose(found.place, Loss::kReclaimed, now);
+  Found expired;
+  expired.expired = true;
+  return expired;
+}
+
+uint64_t Shard::NextCas(const std::optional<uint64_t>& wanted) {
+  if (!shared_->config.use_cas) return 0;
+  return wanted.value_or(0) != 0 ? *wanted : ++last_cas_;
+}
+
+void Shard::Remove(const Found& found, uint64_t hash) {
+  index_->Erase(hash, found.entry);
+  FreeItem(found.place);
+}
+
+void Shard::FreeItem(Place place) {
+  const ItemRef item(At(place));
+  CountItem(place, -1);
+  const bool may_be_read = item.value_bytes() >= kLeastPinnableBytes;
+  Place chunk = item.has(kChained) ? item.first_chunk() : 0;
+  while (chunk != 0) {
+    const Place next = ChunkRef(At(chunk)).next();
+    FreeSlot(chunk, may_be_read);
+    chunk = next;
+  }
+  FreeSlot(place, may_be_read);
+}
+
+void Shard::Lose(Place place, Loss loss, Time now) {
+  const ItemRef item(At(place));
+  ClassStats& of_class = per_class_[InfoOf(place).class_id].counters;
+  const bool unfetched = !item.has(kFetched);
+  if (loss == Loss::kEvicted) {
+    ++counters_.evictions;
+    ++of_class.evicted;
+    counters_.evicted_unfetched += unfetched;
+    of_class.evicted_unfetched += unfetched;
+    counters_.evicted_active += item.hits() > 0;
+    of_class.evicted_active += item.hits() > 0;
+    counters_.evicted_nonzero += item.expiry() != kExpiryNever;
+    of_class.evicted_nonzero += item.expiry() != kExpiryNever;
+    per_class_[InfoOf(place).class_id].evicted_time_seconds =
+        (Seconds(now) - item.access()) & kAccessMask;
+  } else {
+    const bool crawled = loss == Loss::kCrawled;
+    ++(crawled ? counters_.crawler_reclaimed : counters_.reclaimed);
+    ++(crawled ? of_class.crawler_reclaimed : of_class.reclaimed);
+    counters_.expired_unfetched += unfetched;
+    of_class.expired_unfetched += unfetched;
+  }
+  if (observer_ != nullptr) {
+    PieceList pieces;
+    AppendPieces(item, &pieces);
+    ItemView view;
+    FillView(item, place, now, pieces, &view);
+    observer_->OnLoss(loss == Loss::kEvicted ? LossReason::kEvicted : LossReason::kExpiredReclaimed,
+                      view, now);
+  }
+  const uint64_t hash = shared_->hash(item.key());
+  uint64_t* entry = index_->Find(hash, [place](Place p) { return p == place; });
+  index_->Erase(hash, entry);
+  FreeItem(place);
+}
+
+ItemRef Shard::WriteItem(Place place, const ItemToMake& what, const ItemLayout& layout, Time now) {
+  const ItemRef item(At(place));
+  item.Init(what.key.bytes, layout.marks | what.marks, static_cast<uint8_t>(what.key.bytes.size()));
+  item.set_inline_bytes(layout.inline_bytes);
+  if ((layout.marks & kClientFlags) != 0) item.set_client_flags(what.client_flags);
+  item.set_cas(what.cas);
+  item.set_access(Seconds(now));
+  SetExpiry(item, place, what.expiry);
+  return item;
+}
+
+bool Shard::LinkItem(const Key& key, Place place, Time now) {
+  const Found old = Find(key, now);
+  if (old) {
+    CountItem(place, 1);
+    Index::SetPlace(old.entry, place);
+    FreeItem(old.place);
+  } else {
+    if (!index_->PrepareInsert(key.hash, shared_->config.evict)) return false;
+    CountItem(place, 1);
+    index_->Insert(key.hash, place);
+  }
+  InfoOf(place).write_seconds = Seconds(now);
+  ++counters_.total_items;
+  return true;
+}
+
+void Shard::SetExpiry(ItemRef item, Place place, ExpiryCode code) {
+  item.set_expiry(code);
+  if (code == kExpiryNever) return;
+  PageInfo& info = InfoOf(place);
+  if (info.min_expiry == 0 || code < info.min_expiry) info.min_expiry = code;
+  if (earliest_expiry_ == 0 || code < earliest_expiry_) earliest_expiry_ = code;
+}
+
+uint64_t Shard::ItemBytes(ItemRef item) const {
+  uint64_t bytes = item.slot_bytes_used();
+  if (!item.has(kChained)) return bytes;
+  bytes += item.value_bytes() - item.inline_bytes();
+  return bytes;
+}
+
+void Shard::CountItem(Place place, int sign) {
+  const uint64_t bytes = ItemBytes(ItemRef(At(place)));
+  PerClass& of_class = per_class_[InfoOf(place).class_id];
+  if (sign > 0) {
+    ++of_class.items;
+    of_class.item_bytes += bytes;
+    bytes_ += bytes;
+  } else {
+    --of_class.items;
+    of_class.item_bytes -= bytes;
+    bytes_ -= bytes;
+  }
+}
+
+void Shard::TouchAccess(ItemRef item, Time now, bool fetched) {
+  if (item.hits() < kMaxHits) item.set_hits(item.hits() + 1);
+  if (fetched && !item.has(kFetched)) item.Mark(kFetched);
+  item.set_access(Seconds(now));
+}
+
+void Shard::AppendPieces(ItemRef item, PieceList* pieces) const {
+  if (!item.has(kChained)) {
+    pieces->emplace_back(item.inline_value(), item.inline_bytes());
+    return;
+  }
+  uint64_t left = item.value_bytes();
+  if (item.inline_bytes() != 0) pieces->emplace_back(item.inline_value(), item.inline_bytes());
+  left -= item.inline_bytes();
+  for (Place place = item.first_chunk(); place != 0;) {
+    const ChunkRef chunk(At(place));
+    const uint64_t room = classes_[InfoOf(place).class_id].slot_bytes - kChunkHeaderBytes;
+    const uint64_t here = std::min(left, room);
+    pieces->emplace_back(chunk.bytes(), here);
+    left -= here;
+    place = chunk.next();
+  }
+}
+
+void Shard::FillView(ItemRef item, Place place, Time now, const PieceList& pieces,
+                     ItemView* view) const {
+  view->key = item.key();
+  view->value = Pieces(pieces.data(), pieces.size());
+  view->value_bytes = item.value_bytes();
+  view->client_flags = item.client_flags();
+  view->accounted_bytes =
+      shared_->AccountedBytes(item.key_bytes(), view->client_flags, view->value_bytes);
+  view->cas = item.cas();
+  view->class_id = InfoOf(place).class_id;
+  view->expiry = DecodeExpiry(item.expiry());
+  view->expiry_before = view->expiry;
+  const uint32_t age = (Seconds(now) - item.access()) & kAccessMask;
+  // An age near the wrap is a clock that went back a little.
+  const bool went_back = age > kAccessMask - 86400;
+  view->last_access = Time{(now.ms / 1000 - (went_back ? 0 : static_cast<int64_t>(age))) * 1000};
+  view->fetched_before = item.has(kFetched);
+  view->key_is_binary = item.has(kKeyBinary);
+  view->stale = item.has(kStale);
+}
+
+void Shard::Visit(Place place, ItemView* view, Visitor visit) {
+  const VisitContext context{this, place};
+  view->internal = &context;
+  visit(*view);
+}
+
+void Shard::VisitItem(Place place, Time now, Visitor visit, bool created) {
+  const ItemRef item(At(place));
+  PieceList pieces;
+  AppendPieces(item, &pieces);
+  ItemView view;
+  FillView(item, place, now, pieces, &view);
+  view.created = created;
+  Visit(place, &view, visit);
+}
+
+bool Shard::MayRewrite(ItemRef item, Place place) const {
+  return !item.has(kChained) &&
+         (InfoOf(place).pins == 0 || item.inline_bytes() < kLeastPinnableBytes);
+}
+
+void Shard::CheckFlush(Time now) {
+  absl::MutexLock lock(&mutex_);
+  Tick(now);
+}
+
+void Shard::SetLossObserver(LossObserver* observer) {
+  absl::MutexLock lock(&mutex_);
+  observer_ = observer;
+}
+
+Pin Shard::PinItem(Place place) {
+  mutex_.AssertHeld();
+  const ItemRef item(At(place));
+  if (item.value_bytes() < kLeastPinnableBytes) return Pin();
+  auto record = std::make_unique<PinRecord>();
+  record->pages.push_back(pool_->PageOf(place));
+  if (item.has(kChained)) {
+    for (Place p = item.first_chunk(); p != 0; p = ChunkRef(At(p)).next()) {
+      record->pages.push_back(pool_->PageOf(p));
+    }
+  }
+  for (const PageId page : record->pages) ++pool_->info(page).pins;
+  return Pin(this, record.release());
+}
+
+}  // namespace cairn::storage

@@ -1,0 +1,287 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "storage/hash.h"
+#include "storage/index.h"
+#include "storage/item.h"
+#include "storage/layout.h"
+#include "storage/page_pool.h"
+#include "storage/size_classes.h"
+#include "storage/store.h"
+
+namespace cairn::storage {
+
+/// What all shards of a store share and none changes.
+struct Shared {
+  Shared(const Config& c, SizeClasses sizes)
+      : config(c), hash(c.hash_seed), classes(std::move(sizes)) {}
+
+  Config config;
+  KeyedHash hash;
+  SizeClasses classes;
+  std::unique_ptr<PagePool> pool;
+
+  uint64_t AccountedBytes(size_t key_bytes, uint32_t client_flags, uint64_t value_bytes) const {
+    return 48 + (config.use_cas ? 8 : 0) + key_bytes + 1 + (client_flags != 0 ? 4 : 0) +
+           value_bytes + 2;
+  }
+};
+
+/// Values below this are copied rather than pinned, and so their slots can be reused at once.
+inline constexpr uint64_t kLeastPinnableBytes = 1024;
+
+using Pieces = std::span<const std::string_view>;
+using PieceList = absl::InlinedVector<std::string_view, 4>;
+
+/// What ItemView::internal points to.
+struct VisitContext {
+  Shard* shard;
+  Place place;
+};
+
+/// One part of the store: an index, the pages it owns and its counters, behind one lock.
+/// Thread-safe. No method takes another shard's lock.
+class Shard {
+ public:
+  Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index);
+
+  void Prefetch(const Key& key) const { index_->Prefetch(key.hash); }
+
+  FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
+  DeleteStatus Delete(const Key& key, const DeleteOptions& options, Time now, unsigned* class_id);
+  ArithmeticResult Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,
+                              Visitor visit);
+
+  /// Set when an operation did nothing because it needs a reservation of this shape.
+  struct ChainPlan {
+    bool needed = false;
+    uint64_t value_bytes = 0;
+    uint32_t client_flags = 0;
+    uint64_t cas = 0;
+  };
+
+  /// Stores a value whose item fits one slot; otherwise sets `plan`: reserve and call Link.
+  StoreResult Put(const Key& key, Pieces value, uint64_t value_bytes, const StoreOptions& options,
+                  Time now, ChainPlan* plan);
+
+  /// Takes memory for more slots of a reservation, a bounded number a call. False: no memory.
+  bool ReserveSome(Reservation::Impl* reservation, Time now);
+  void DropReservation(Reservation::Impl* reservation);
+  /// Makes a reservation's value the item's, with the semantics of Put. When `value` is given it is
+  /// copied into the reservation first (joined to the old value by append and prepend). Sets
+  /// `plan` when what was reserved is not what is needed now.
+  StoreResult Link(Reservation::Impl* reservation, const Key& key, const Pieces* value,
+                   uint64_t value_bytes, const StoreOptions& options, Time now, ChainPlan* plan);
+
+  void Flush(Time when, Time now);
+  /// Applies a pending flush whose time has come.
+  void CheckFlush(Time now);
+  /// Visits at least one bucket; returns items visited. `*position` is 0 again at the end.
+  size_t Walk(uint64_t* position, size_t max_items, Time now, Visitor visit);
+  /// Reclaims expired items of one page, if this shard still owns it.
+  void MaintainPage(PageId page, Time now, MaintenanceResult* result);
+  /// Gives at least one page back to the pool; false when it cannot.
+  bool GiveUpPage(Time now);
+  uint64_t index_lines() const { return index_->bucket_count(); }
+  uint64_t index_bytes() const { return index_->bytes(); }
+  uint64_t page_count() const { return page_count_.load(std::memory_order_relaxed); }
+
+  void SetLossObserver(LossObserver* observer);
+  void AddStats(StoreStats* stats) const;
+  void AddClassStats(std::vector<ClassStats>* stats, Time now) const;
+  void ResetStats();
+
+  /// Pins the value at `place`. Only for a visitor, which this shard calls with its lock held.
+  Pin PinItem(Place place);
+  void Unpin(void* handle);
+
+  /// Everything that must hold between operations, found by looking at every slot: for tests.
+  absl::Status CheckInvariants() const;
+
+ private:
+  struct PinRecord {
+    absl::InlinedVector<PageId, 8> pages;
+  };
+  struct Found {
+    uint64_t* entry = nullptr;
+    Place place = 0;
+    ItemRef item;
+    bool expired = false;  ///< there was one, and it has been removed
+    explicit operator bool() const { return entry != nullptr; }
+  };
+  /// What Put and Link do about the item met.
+  struct Judgement {
+    bool store = false;
+    StoreStatus status = StoreStatus::kNotStored;
+    bool combine = false;  ///< append or prepend to the item met
+    uint8_t marks = 0;
+    ExpiryCode expiry = 0;
+    uint32_t client_flags = 0;
+    uint64_t old_bytes = 0;
+    ClassId met_class = 0;
+  };
+  enum class Loss : uint8_t { kEvicted, kReclaimed, kCrawled };
+  struct ItemToMake {
+    const Key& key;
+    uint8_t marks = 0;
+    uint32_t client_flags = 0;
+    ExpiryCode expiry = 0;
+    uint64_t cas = 0;
+  };
+
+#define CAIRN_LOCKED ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_)
+
+  // shard.cc: items
+  void Tick(Time now) CAIRN_LOCKED;
+  Found Find(const Key& key, Time now) CAIRN_LOCKED;
+  uint64_t NextCas(const std::optional<uint64_t>& wanted) CAIRN_LOCKED;
+  /// Takes an item out of the index and frees its slots.
+  void Remove(const Found& found, uint64_t hash) CAIRN_LOCKED;
+  /// Frees a head and its chunks; the index is the caller's.
+  void FreeItem(Place place) CAIRN_LOCKED;
+  /// The same for an item found in its page, with the loss counted and observed.
+  void Lose(Place place, Loss loss, Time now) CAIRN_LOCKED;
+  /// Writes an inline item into a fresh slot.
+  ItemRef WriteItem(Place place, const ItemToMake& what, const ItemLayout& layout,
+                    Time now) CAIRN_LOCKED;
+  /// Puts the item at `place` into the index, instead of the one that is there under its key.
+  /// False: no memory for the index.
+  bool LinkItem(const Key& key, Place place, Time now) CAIRN_LOCKED;
+  void SetExpiry(ItemRef item, Place place, ExpiryCode code) CAIRN_LOCKED;
+  void CountItem(Place place, int sign) CAIRN_LOCKED;
+  /// What an item takes, chunks included.
+  uint64_t ItemBytes(ItemRef item) const CAIRN_LOCKED;
+  void TouchAccess(ItemRef item, Time now, bool fetched) CAIRN_LOCKED;
+  void AppendPieces(ItemRef item, PieceList* pieces) const CAIRN_LOCKED;
+  void FillView(ItemRef item, Place place, Time now, const PieceList& pieces,
+                ItemView* view) const CAIRN_LOCKED;
+  void Visit(Place place, ItemView* view, Visitor visit) CAIRN_LOCKED;
+  void VisitItem(Place place, Time now, Visitor visit, bool created) CAIRN_LOCKED;
+  bool MayRewrite(ItemRef item, Place place) const CAIRN_LOCKED;
+
+  // shard_store.cc
+  Judgement Judge(const Found& found, const StoreOptions& options) const CAIRN_LOCKED;
+  void Overwrite(const Found& old, const ItemToMake& what, const ItemLayout& layout, Pieces value,
+                 Time now) CAIRN_LOCKED;
+  void FillReservation(const Reservation::Impl& reservation, const Judgement& j, const Found& old,
+                       Pieces value, bool prepend) CAIRN_LOCKED;
+
+  // shard_ops.cc
+  FetchStatus Vivify(const Key& key, const FetchOptions& options, Time now,
+                     Visitor visit) CAIRN_LOCKED;
+  void GiveToken(ItemRef item, const FetchOptions& options, Time now, ItemView* view) CAIRN_LOCKED;
+  /// Makes a small item in place of the one that there may be. 0: no memory.
+  Place MakeItem(const ItemToMake& what, std::string_view value, Time now) CAIRN_LOCKED;
+  /// Its place, or 0: no memory. `found` may be moved or evicted by it.
+  Place StoreNumber(const Found& found, uint64_t number, const ItemToMake& what,
+                    Time now) CAIRN_LOCKED;
+
+  // shard_pages.cc: slots and pages
+  Place AllocateSlot(ClassId id, Time now) CAIRN_LOCKED;
+  Place TakeRoom(ClassId id) CAIRN_LOCKED;
+  void FreeSlot(Place place, bool may_be_read) CAIRN_LOCKED;
+  void ReleasePage(PageId page) CAIRN_LOCKED;
+  void Enqueue(PageId page) CAIRN_LOCKED;
+  void Dequeue(PageId page) CAIRN_LOCKED;
+  void AddRoom(PageId page, bool front) CAIRN_LOCKED;
+  void RemoveRoom(PageId page) CAIRN_LOCKED;
+  void SealOpenPages() CAIRN_LOCKED;
+  Place SlotPlace(PageId page, unsigned slot) const {
+    return (static_cast<Place>(page) << page_place_shift_) +
+           slot * classes_[pool_->info(page).class_id].slot_bytes / granule_;
+  }
+  unsigned SlotOf(Place place) const {
+    const uint32_t offset =
+        static_cast<uint32_t>(place & ((Place{1} << page_place_shift_) - 1)) * granule_;
+    const PageInfo& info = pool_->info(pool_->PageOf(place));
+    return static_cast<unsigned>(
+        static_cast<uint64_t>(offset) * classes_[info.class_id].reciprocal >> 32);
+  }
+  PageInfo& InfoOf(Place place) const { return pool_->info(pool_->PageOf(place)); }
+  char* At(Place place) const { return pool_->At(place); }
+
+  // shard_evict.cc
+  bool EvictPage(Time now) CAIRN_LOCKED;
+  bool SweepPage(PageId page, Time now, bool force) CAIRN_LOCKED;
+  /// True when the page was empty and is released.
+  bool FinishSweep(PageId page) CAIRN_LOCKED;
+  bool ReleaseEmptyPages() CAIRN_LOCKED;
+  bool ReclaimExpired(Time now) CAIRN_LOCKED;
+  unsigned ReclaimInPage(PageId page, Time now, Loss loss) CAIRN_LOCKED;
+  bool MoveItem(Place from) CAIRN_LOCKED;
+  bool MoveChunk(Place from) CAIRN_LOCKED;
+  void FlushNow() CAIRN_LOCKED;
+  std::vector<PageId> Pages() const CAIRN_LOCKED;
+  void FlushPartly(PageId page) CAIRN_LOCKED;
+
+  absl::Status CheckPage(PageId page, uint64_t* items, uint64_t* bytes) const CAIRN_LOCKED;
+
+  const uint16_t number_;
+  Shared* const shared_;
+  const SizeClasses& classes_;
+  PagePool* const pool_;
+  const uint32_t granule_;
+  const int page_place_shift_;
+
+  mutable absl::Mutex mutex_;
+  const std::unique_ptr<Index> index_;  // guarded by mutex_ but for Prefetch and bytes
+  uint64_t last_cas_ ABSL_GUARDED_BY(mutex_) = 1;
+  int64_t flush_at_ms_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
+  LossObserver* observer_ ABSL_GUARDED_BY(mutex_) = nullptr;
+
+  struct Queue {
+    PageId front = 0;
+    PageId back = 0;
+    uint64_t count = 0;
+  };
+  struct PerClass {
+    PageId room_front = 0;  // pages with room, the one to use first in front
+    PageId room_back = 0;
+    uint64_t items = 0;
+    uint64_t item_bytes = 0;
+    uint64_t evicted_time_seconds = 0;
+    ClassStats counters;
+  };
+  Queue queue_ ABSL_GUARDED_BY(mutex_);
+  std::vector<PerClass> per_class_ ABSL_GUARDED_BY(mutex_);  // by ClassId
+  PageId sweeping_ ABSL_GUARDED_BY(mutex_) = 0;
+  ExpiryCode earliest_expiry_ ABSL_GUARDED_BY(mutex_) = 0;  // as PageInfo::min_expiry
+  uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  StoreStats counters_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<uint64_t> page_count_{0};
+
+#undef CAIRN_LOCKED
+};
+
+struct Reservation::Impl {
+  struct Piece {
+    Place place;
+    char* data;
+    uint64_t offset;  // of the value
+    uint64_t bytes;
+  };
+
+  Shard* shard = nullptr;
+  std::string key;
+  uint32_t client_flags = 0;
+  ItemLayout layout;
+  std::vector<Piece> pieces;  // the head first; grows while memory is being taken
+
+  bool complete() const { return pieces.size() == layout.slot_count(); }
+  ~Impl() {
+    if (shard != nullptr && !pieces.empty()) shard->DropReservation(this);
+  }
+};
+
+}  // namespace cairn::storage

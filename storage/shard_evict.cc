@@ -1,0 +1,252 @@
+// Shard: making room.
+#include <cstring>
+
+#include "storage/shard.h"
+
+namespace cairn::storage {
+namespace {
+
+// What a single write may have to do is bounded: after looking at so many slots of pages whose
+// fetched items are spared, one page is evicted whole.
+constexpr uint64_t kMostSlotsSwept = 8192;
+
+}  // namespace
+
+bool Shard::EvictPage(Time now) {
+  if (ReleaseEmptyPages()) return true;
+  bool open_sealed = false;
+  uint64_t swept = 0;
+  for (uint64_t left = queue_.count;;) {
+    if (left == 0 || queue_.front == 0) {
+      if (open_sealed) return false;
+      open_sealed = true;
+      SealOpenPages();
+      left = queue_.count;
+      if (left == 0) return false;
+    }
+    --left;
+    const PageId page = queue_.front;
+    const PageInfo& info = pool_->info(page);
+    if (info.pins > 0 || info.reserved > 0) {
+      Dequeue(page);
+      Enqueue(page);
+      continue;
+    }
+    swept += info.bump + 8;
+    if (SweepPage(page, now, /*force=*/open_sealed || swept > kMostSlotsSwept)) return true;
+  }
+}
+
+bool Shard::SweepPage(PageId page, Time now, bool force) {
+  PageInfo& info = pool_->info(page);
+  if (info.has_room) RemoveRoom(page);
+  sweeping_ = page;
+  const ExpiryCode passed = PassedCode(now);
+  const unsigned bump = info.bump;
+  for (unsigned slot = 0; slot < bump; ++slot) {
+    const Place place = SlotPlace(page, slot);
+    const bool is_chunk = SlotKind(At(place)) == kSlotChunk;
+    if (!is_chunk && !SlotIsItem(At(place))) continue;
+    const Place owner = is_chunk ? ChunkRef(At(place)).owner() : place;
+    const ItemRef item(At(owner));
+    const bool expired = ExpiryPassed(item.expiry(), passed);
+    if (expired || force || item.hits() == 0) {
+      Lose(owner, expired ? Loss::kReclaimed : Loss::kEvicted, now);
+    } else if (is_chunk) {
+      MoveChunk(place);
+    } else {
+      item.set_hits(item.hits() - 1);
+      MoveItem(place);
+      ++counters_.items_rescued;
+      ++per_class_[info.class_id].counters.items_rescued;
+    }
+  }
+  Dequeue(page);
+  Enqueue(page);
+  return FinishSweep(page);
+}
+
+bool Shard::FinishSweep(PageId page) {
+  PageInfo& info = pool_->info(page);
+  sweeping_ = 0;
+  if (info.used == 0 && info.state == PageState::kSealed) {
+    ReleasePage(page);
+    return true;
+  }
+  if (info.used == 0) info.bump = info.free_head = 0;
+  const bool room = info.free_head != 0 || info.bump < classes_[info.class_id].slots_per_page;
+  if (room && !info.has_room) AddRoom(page, /*front=*/false);
+  return false;
+}
+
+bool Shard::MoveItem(Place from) {
+  const PageInfo& source = InfoOf(from);
+  const Place to = TakeRoom(source.class_id);
+  if (to == 0) return false;
+  const ItemRef item(At(from));
+  const uint64_t hash = shared_->hash(item.key());
+  uint64_t* entry = index_->Find(hash, [from](Place p) { return p == from; });
+  std::memcpy(At(to), At(from), item.slot_bytes_used());
+  Index::SetPlace(entry, to);
+  PageInfo& target = InfoOf(to);
+  if (item.expiry() != kExpiryNever &&
+      (target.min_expiry == 0 || item.expiry() < target.min_expiry)) {
+    target.min_expiry = item.expiry();
+  }
+  if (source.write_seconds > target.write_seconds) target.write_seconds = source.write_seconds;
+  if (item.has(kChained)) {
+    for (Place p = item.first_chunk(); p != 0; p = ChunkRef(At(p)).next()) {
+      ChunkRef(At(p)).set_owner(to);
+    }
+  }
+  FreeSlot(from, /*may_be_read=*/false);  // only pages without pins are swept
+  return true;
+}
+
+bool Shard::MoveChunk(Place from) {
+  const ClassId id = InfoOf(from).class_id;
+  const Place to = TakeRoom(id);
+  if (to == 0) return false;
+  const ChunkRef chunk(At(from));
+  std::memcpy(At(to), At(from), classes_[id].slot_bytes);
+  if (chunk.next() != 0) ChunkRef(At(chunk.next())).set_prev(to);
+  if (chunk.prev() != 0) {
+    ChunkRef(At(chunk.prev())).set_next(to);
+  } else {
+    const ItemRef owner(At(chunk.owner()));
+    owner.set_chain(owner.value_bytes(), to);
+  }
+  FreeSlot(from, /*may_be_read=*/false);
+  return true;
+}
+
+bool Shard::ReleaseEmptyPages() {
+  bool released = false;
+  for (PerClass& of_class : per_class_) {
+    PageId next = 0;
+    for (PageId page = of_class.room_front; page != 0; page = next) {
+      const PageInfo& info = pool_->info(page);
+      next = info.room_next;
+      if (info.state != PageState::kOpen) break;  // open pages are in front
+      if (info.used > 0) continue;
+      ReleasePage(page);
+      released = true;
+    }
+  }
+  return released;
+}
+
+bool Shard::ReclaimExpired(Time now) {
+  const ExpiryCode passed = PassedCode(now);
+  if (!ExpiryPassed(earliest_expiry_, passed)) return false;
+  unsigned reclaimed = 0;
+  earliest_expiry_ = 0;
+  for (const PageId page : Pages()) {
+    const PageInfo& info = pool_->info(page);
+    if (info.owner.load(std::memory_order_relaxed) != number_ + 1) continue;  // just released
+    if (ExpiryPassed(info.min_expiry, passed)) {
+      reclaimed += ReclaimInPage(page, now, Loss::kReclaimed);
+    }
+    const ExpiryCode earliest = info.min_expiry;
+    if (earliest != 0 && (earliest_expiry_ == 0 || earliest < earliest_expiry_)) {
+      earliest_expiry_ = earliest;
+    }
+  }
+  return reclaimed > 0;
+}
+
+unsigned Shard::ReclaimInPage(PageId page, Time now, Loss loss) {
+  PageInfo& info = pool_->info(page);
+  const ExpiryCode passed = PassedCode(now);
+  unsigned reclaimed = 0;
+  ExpiryCode earliest = 0;
+  sweeping_ = page;
+  const unsigned bump = info.bump;
+  for (unsigned slot = 0; slot < bump; ++slot) {
+    const Place place = SlotPlace(page, slot);
+    if (!SlotIsItem(At(place))) continue;
+    const ExpiryCode code = ItemRef(At(place)).expiry();
+    if (ExpiryPassed(code, passed)) {
+      ++reclaimed;
+      Lose(place, loss, now);
+    } else if (code != kExpiryNever && (earliest == 0 || code < earliest)) {
+      earliest = code;
+    }
+  }
+  info.min_expiry = earliest;
+  FinishSweep(page);
+  return reclaimed;
+}
+
+void Shard::MaintainPage(PageId page, Time now, MaintenanceResult* result) {
+  absl::MutexLock lock(&mutex_);
+  Tick(now);
+  const PageInfo& info = pool_->info(page);
+  if (info.owner.load(std::memory_order_relaxed) != number_ + 1) return;
+  ++result->items_checked;  // a page costs something even when nothing in it can have expired
+  if (!ExpiryPassed(info.min_expiry, PassedCode(now))) return;
+  const unsigned used = info.used;
+  counters_.crawler_items_checked += used;
+  per_class_[info.class_id].counters.crawler_items_checked += used;
+  result->items_checked += used;
+  result->items_reclaimed += ReclaimInPage(page, now, Loss::kCrawled);
+}
+
+bool Shard::GiveUpPage(Time now) {
+  absl::MutexLock lock(&mutex_);
+  Tick(now);
+  return EvictPage(now);
+}
+
+void Shard::Flush(Time when, Time now) {
+  absl::MutexLock lock(&mutex_);
+  flush_at_ms_ = when <= now ? now.ms : when.ms;
+  Tick(now);
+}
+
+std::vector<PageId> Shard::Pages() const {
+  std::vector<PageId> pages;
+  for (PageId page = queue_.front; page != 0; page = pool_->info(page).next) pages.push_back(page);
+  for (const PerClass& of_class : per_class_) {
+    for (PageId page = of_class.room_front; page != 0; page = pool_->info(page).room_next) {
+      if (pool_->info(page).state == PageState::kOpen) pages.push_back(page);
+    }
+  }
+  return pages;
+}
+
+void Shard::FlushNow() {
+  counters_.flushed_items += index_->size();
+  index_->Reset();
+  bytes_ = 0;
+  earliest_expiry_ = 0;
+  for (PerClass& of_class : per_class_) of_class.items = of_class.item_bytes = 0;
+  // Pages that must stay first: they look at heads in pages that are given away after them.
+  const std::vector<PageId> pages = Pages();
+  for (const PageId page : pages) {
+    const PageInfo& info = pool_->info(page);
+    if (info.pins > 0 || info.reserved > 0) FlushPartly(page);
+  }
+  for (const PageId page : pages) {
+    const PageInfo& info = pool_->info(page);
+    if (info.owner.load(std::memory_order_relaxed) == number_ + 1 && info.pins == 0 &&
+        info.reserved == 0) {
+      ReleasePage(page);
+    }
+  }
+}
+
+void Shard::FlushPartly(PageId page) {
+  PageInfo& info = pool_->info(page);
+  const unsigned bump = info.bump;
+  for (unsigned slot = 0; slot < bump; ++slot) {
+    const Place place = SlotPlace(page, slot);
+    const char* p = At(place);
+    const bool goes = SlotIsItem(p) || (SlotKind(p) == kSlotChunk &&
+                                        SlotKind(At(ChunkRef(At(place)).owner())) != kSlotReserved);
+    if (goes) FreeSlot(place, /*may_be_read=*/true);
+  }
+  info.min_expiry = 0;
+}
+
+}  // namespace cairn::storage

@@ -1,0 +1,186 @@
+// Shard: fetching, counting and deleting.
+#include <charconv>
+#include <cstring>
+#include <string>
+
+#include "storage/decimal.h"
+#include "storage/shard.h"
+
+namespace cairn::storage {
+
+FetchStatus Shard::Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit) {
+  absl::MutexLock lock(&mutex_);
+  Tick(now);
+  const Found found = Find(key, now);
+  if (!found) {
+    if (options.vivify.has_value()) return Vivify(key, options, now, visit);
+    return found.expired ? FetchStatus::kMissExpired : FetchStatus::kMiss;
+  }
+  const ItemRef item = found.item;
+  PieceList pieces;
+  AppendPieces(item, &pieces);
+  ItemView view;
+  FillView(item, found.place, now, pieces, &view);
+  if (options.touch.has_value()) {
+    SetExpiry(item, found.place, EncodeExpiry(*options.touch));
+    view.expiry = DecodeExpiry(item.expiry());
+  }
+  if (options.lease || options.recache_below_ms.has_value()) {
+    GiveToken(item, options, now, &view);
+  }
+  if (options.count_access) TouchAccess(item, now, /*fetched=*/true);
+  Visit(found.place, &view, visit);
+  return FetchStatus::kHit;
+}
+
+void Shard::GiveToken(ItemRef item, const FetchOptions& options, Time now, ItemView* view) {
+  if (item.has(kTokenSent)) {
+    view->lost = true;
+    return;
+  }
+  view->won = options.lease && item.has(kStale);
+  if (options.recache_below_ms.has_value()) {
+    const Expiry judged = options.recache_after_touch ? view->expiry : view->expiry_before;
+    // Compared without subtracting: the expiry may be as far in the past as can be.
+    const bool soon = !judged.never() && judged.at().ms < now.ms + *options.recache_below_ms;
+    view->won = view->won || soon;
+  }
+  if (view->won) item.Mark(kTokenSent);
+}
+
+FetchStatus Shard::Vivify(const Key& key, const FetchOptions& options, Time now, Visitor visit) {
+  const uint64_t cas = NextCas(options.vivify_cas);
+  const ItemToMake what{key, kTokenSent, 0, EncodeExpiry(*options.vivify), cas};
+  const Place place = MakeItem(what, "", now);
+  if (place == 0) return FetchStatus::kNoMemory;
+  const ItemRef item(At(place));
+  PieceList pieces;
+  AppendPieces(item, &pieces);
+  ItemView view;
+  FillView(item, place, now, pieces, &view);
+  view.created = true;
+  view.won = true;
+  if (options.touch.has_value()) {
+    SetExpiry(item, place, EncodeExpiry(*options.touch));
+    view.expiry = DecodeExpiry(item.expiry());
+  }
+  if (options.count_access) TouchAccess(item, now, /*fetched=*/true);
+  Visit(place, &view, visit);
+  return FetchStatus::kHit;
+}
+
+Place Shard::MakeItem(const ItemToMake& what, std::string_view value, Time now) {
+  const ItemLayout layout =
+      LayOut(classes_, what.key.bytes.size(), what.client_flags, what.cas, value.size());
+  const Place place = AllocateSlot(layout.head_class, now);
+  if (place == 0) return 0;
+  const ItemRef item = WriteItem(place, what, layout, now);
+  if (!value.empty()) std::memcpy(item.inline_value(), value.data(), value.size());
+  if (LinkItem(what.key, place, now)) return place;
+  FreeSlot(place, /*may_be_read=*/false);
+  return 0;
+}
+
+ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,
+                                   Visitor visit) {
+  absl::MutexLock lock(&mutex_);
+  Tick(now);
+  const Found found = Find(key, now);
+  ArithmeticResult result;
+  ItemToMake what{key, static_cast<uint8_t>(options.key_is_binary ? kKeyBinary : 0), 0, 0, 0};
+  if (!found) {
+    if (!options.create.has_value()) {
+      result.status =
+          found.expired ? ArithmeticStatus::kNotFoundExpired : ArithmeticStatus::kNotFound;
+      return result;
+    }
+    result.number = options.initial;
+    what.expiry = EncodeExpiry(*options.create);
+    result.status = ArithmeticStatus::kCreated;
+  } else {
+    const ItemRef item = found.item;
+    result.class_id = InfoOf(found.place).class_id;
+    result.status = ArithmeticStatus::kNonNumeric;
+    if (item.has(kChained) || item.inline_bytes() == 0) return result;
+    const uint64_t compare = options.compare_cas.value_or(0);
+    if (compare != 0 && compare != item.cas()) {
+      result.status = ArithmeticStatus::kExists;
+      return result;
+    }
+    const std::optional<uint64_t> number = ParseCounter({item.inline_value(), item.inline_bytes()});
+    if (!number.has_value()) return result;
+    result.number = !options.decrement        ? *number + options.delta
+                    : *number > options.delta ? *number - options.delta
+                                              : 0;
+    what.expiry = options.touch.has_value() ? EncodeExpiry(*options.touch) : item.expiry();
+    what.client_flags = item.client_flags();
+    what.marks = item.marks() & kKeyBinary;
+    result.status = ArithmeticStatus::kOk;
+  }
+  what.cas = NextCas(options.explicit_cas);
+  const Place place = StoreNumber(found, result.number, what, now);
+  if (place == 0) return {ArithmeticStatus::kNoMemory, 0, result.class_id};
+  result.class_id = InfoOf(place).class_id;
+  VisitItem(place, now, visit, result.status == ArithmeticStatus::kCreated);
+  return result;
+}
+
+Place Shard::StoreNumber(const Found& found, uint64_t number, const ItemToMake& what, Time now) {
+  char digits[24];
+  const char* end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+  const std::string_view text(digits, static_cast<size_t>(end - digits));
+  if (!found || text.size() > found.item.inline_bytes() || !MayRewrite(found.item, found.place) ||
+      !found.item.set_cas(what.cas)) {
+    return MakeItem(what, text, now);
+  }
+  char* value = found.item.inline_value();
+  std::memcpy(value, text.data(), text.size());
+  std::memset(value + text.size(), ' ', found.item.inline_bytes() - text.size());
+  SetExpiry(found.item, found.place, what.expiry);
+  TouchAccess(found.item, now, /*fetched=*/false);
+  return found.place;
+}
+
+DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time now,
+                           unsigned* class_id) {
+  absl::MutexLock lock(&mutex_);
+  Tick(now);
+  const Found found = Find(key, now);
+  if (class_id != nullptr) *class_id = found ? InfoOf(found.place).class_id : 0;
+  if (!found) return DeleteStatus::kNotFound;
+  if (options.compare_cas.has_value() && *options.compare_cas != found.item.cas()) {
+    return DeleteStatus::kExists;
+  }
+  if (!options.mark_stale && !options.drop_value) {
+    Remove(found, key.hash);
+    return DeleteStatus::kDeleted;
+  }
+  const ItemRef item = found.item;
+  ItemToMake what{key, static_cast<uint8_t>(item.marks() & ~kLayoutMarks), item.client_flags(),
+                  item.expiry(), NextCas(options.explicit_cas)};
+  if (options.drop_value) {
+    what.client_flags = 0;
+    what.marks &= kKeyBinary;
+    what.expiry = kExpiryNever;
+  }
+  if (options.touch.has_value()) what.expiry = EncodeExpiry(*options.touch);
+  if (options.mark_stale) {
+    what.marks = static_cast<uint8_t>((what.marks | kStale) & ~kTokenSent);
+  }
+  if (!options.drop_value && item.set_cas(what.cas)) {
+    item.Unmark(kTokenSent);
+    item.Mark(kStale);
+    SetExpiry(item, found.place, what.expiry);
+    return DeleteStatus::kDeleted;
+  }
+  // A new item takes its place. It only keeps a value, a small one, when the CAS needs more room.
+  const std::string value(item.inline_value(), options.drop_value ? 0 : item.inline_bytes());
+  if (MakeItem(what, value, now) == 0) {
+    // No memory for even that: an item that is gone serves its readers no worse.
+    const Found again = Find(key, now);
+    if (again) Remove(again, key.hash);
+  }
+  return DeleteStatus::kDeleted;
+}
+
+}  // namespace cairn::storage

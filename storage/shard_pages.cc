@@ -1,0 +1,146 @@
+// Shard: slots, pages and the queue.
+#include "storage/shard.h"
+
+namespace cairn::storage {
+
+Place Shard::TakeRoom(ClassId id) {
+  PerClass& of_class = per_class_[id];
+  const PageId page = of_class.room_front;
+  if (page == 0) return 0;
+  PageInfo& info = pool_->info(page);
+  unsigned slot;
+  if (info.free_head != 0) {
+    slot = info.free_head - 1u;
+    info.free_head = FreeSlotNext(At(SlotPlace(page, slot)));
+  } else {
+    slot = info.bump++;
+  }
+  ++info.used;
+  if (info.free_head == 0 && info.bump == classes_[id].slots_per_page) {
+    RemoveRoom(page);
+    if (info.state == PageState::kOpen) {
+      info.state = PageState::kSealed;
+      Enqueue(page);
+    }
+  }
+  return SlotPlace(page, slot);
+}
+
+Place Shard::AllocateSlot(ClassId id, Time now) {
+  // While the budget is overdrawn (its limit was lowered, others took more), evicting gives back
+  // more than is taken, but one write does not pay for all of it.
+  constexpr int kPatience = 4;
+  for (int evicted = 0;; ++evicted) {
+    if (const Place place = TakeRoom(id); place != 0) return place;
+    if (const PageId page = pool_->Take(number_, id, evicted >= kPatience); page != 0) {
+      page_count_.fetch_add(1, std::memory_order_relaxed);
+      AddRoom(page, /*front=*/true);
+      continue;
+    }
+    if (shared_->config.evict) {
+      if (!EvictPage(now)) return 0;
+      ++counters_.direct_reclaims;
+    } else if (!ReleaseEmptyPages() && !ReclaimExpired(now)) {
+      return 0;
+    }
+  }
+}
+
+void Shard::FreeSlot(Place place, bool may_be_read) {
+  const PageId page = pool_->PageOf(place);
+  PageInfo& info = pool_->info(page);
+  char* slot = At(place);
+  if (info.pins > 0 && may_be_read) {
+    SetSlotKind(slot, kSlotZombie);
+    ++info.zombies;
+    return;
+  }
+  SetSlotKind(slot, kSlotFree);
+  SetFreeSlotNext(slot, info.free_head);
+  info.free_head = static_cast<uint16_t>(SlotOf(place) + 1);
+  --info.used;
+  if (page == sweeping_) return;
+  if (info.used > 0) {
+    if (!info.has_room) AddRoom(page, /*front=*/false);
+  } else if (info.state == PageState::kSealed) {
+    ReleasePage(page);
+  } else {
+    info.bump = 0;
+    info.free_head = 0;
+  }
+}
+
+void Shard::ReleasePage(PageId page) {
+  PageInfo& info = pool_->info(page);
+  if (info.state == PageState::kSealed) Dequeue(page);
+  if (info.has_room) RemoveRoom(page);
+  page_count_.fetch_sub(1, std::memory_order_relaxed);
+  pool_->Give(page);
+}
+
+void Shard::Enqueue(PageId page) {
+  PageInfo& info = pool_->info(page);
+  info.prev = queue_.back;
+  info.next = 0;
+  (queue_.back != 0 ? pool_->info(queue_.back).next : queue_.front) = page;
+  queue_.back = page;
+  ++queue_.count;
+}
+
+void Shard::Dequeue(PageId page) {
+  const PageInfo& info = pool_->info(page);
+  (info.prev != 0 ? pool_->info(info.prev).next : queue_.front) = info.next;
+  (info.next != 0 ? pool_->info(info.next).prev : queue_.back) = info.prev;
+  --queue_.count;
+}
+
+void Shard::AddRoom(PageId page, bool front) {
+  PageInfo& info = pool_->info(page);
+  PerClass& of_class = per_class_[info.class_id];
+  info.has_room = true;
+  info.room_prev = front ? 0 : of_class.room_back;
+  info.room_next = front ? of_class.room_front : 0;
+  (info.room_prev != 0 ? pool_->info(info.room_prev).room_next : of_class.room_front) = page;
+  (info.room_next != 0 ? pool_->info(info.room_next).room_prev : of_class.room_back) = page;
+}
+
+void Shard::RemoveRoom(PageId page) {
+  PageInfo& info = pool_->info(page);
+  PerClass& of_class = per_class_[info.class_id];
+  info.has_room = false;
+  (info.room_prev != 0 ? pool_->info(info.room_prev).room_next : of_class.room_front) =
+      info.room_next;
+  (info.room_next != 0 ? pool_->info(info.room_next).room_prev : of_class.room_back) =
+      info.room_prev;
+}
+
+void Shard::SealOpenPages() {
+  for (PerClass& of_class : per_class_) {
+    for (PageId page = of_class.room_front; page != 0; page = pool_->info(page).room_next) {
+      PageInfo& info = pool_->info(page);
+      if (info.state != PageState::kOpen) continue;
+      info.state = PageState::kSealed;
+      Enqueue(page);
+    }
+  }
+}
+
+void Shard::Unpin(void* handle) {
+  const std::unique_ptr<PinRecord> record(static_cast<PinRecord*>(handle));
+  absl::MutexLock lock(&mutex_);
+  for (const PageId page : record->pages) {
+    PageInfo& info = pool_->info(page);
+    if (--info.pins > 0 || info.zombies == 0) continue;
+    const unsigned bump = info.bump;
+    unsigned left = info.zombies;
+    info.zombies = 0;
+    for (unsigned slot = 0; slot < bump && left > 0; ++slot) {
+      const Place place = SlotPlace(page, slot);
+      if (SlotKind(At(place)) != kSlotZombie) continue;
+      --left;
+      FreeSlot(place, /*may_be_read=*/false);  // the last one may release the page
+    }
+  }
+}
+
+}  // namespace cairn::storage
