@@ -85,9 +85,11 @@ def is_root():
 
 
 def run(command, timeout=60, **more):
-    """A program's exit code and output; ends it after `timeout` seconds with an exception."""
-    return subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=timeout, check=False, errors="replace", **more)
+    """A program's exit code and output, as text with its line ends; kills it after `timeout` s with an exception."""
+    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=timeout, check=False, **more)
+    done.stdout, done.stderr = (data.decode(errors="replace") for data in (done.stdout, done.stderr))
+    return done
 
 
 def until(condition, what, deadline=DEADLINE):
