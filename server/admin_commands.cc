@@ -42,7 +42,7 @@ AdminResult ServeCacheMemlimit(Session& session, Tokens tokens) {
     return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust";
   }
   session.server().runtime->memory_limit_bytes = uint64_t{*megabytes} << 20;
-  session.server().maintenance->Wake();
+  session.server().maintenance->Hurry();
   if (session.server().runtime->verbosity > 0) {
     fmt::print(stderr, "maxbytes adjusted to {}m\n", *megabytes);
   }

@@ -50,16 +50,4 @@ void EvictionLog::OnLoss(storage::LossReason reason, const storage::ItemView& it
                   (now.ms - item.last_access.ms) / 1000, item.class_id, item.value_bytes));
 }
 
-EvictionWatch::EvictionWatch(LogHub* hub, storage::Store* store)
-    : hub_(hub), store_(store), log_(hub) {
-  hub_->SetWantedObserver([this](uint32_t wanted) {
-    store_->SetLossObserver((wanted & LogBit(LogKind::kEvictions)) != 0 ? &log_ : nullptr);
-  });
-}
-
-EvictionWatch::~EvictionWatch() {
-  hub_->SetWantedObserver(nullptr);
-  store_->SetLossObserver(nullptr);
-}
-
 }  // namespace cairn::server

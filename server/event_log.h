@@ -44,19 +44,4 @@ class EvictionLog : public storage::LossObserver {
   LogHub* const hub_;
 };
 
-/// Keeps an EvictionLog installed on `store` exactly while somebody watches evictions. The hub and
-/// the store outlive it.
-class EvictionWatch {
- public:
-  EvictionWatch(LogHub* hub, storage::Store* store);
-  ~EvictionWatch();
-  EvictionWatch(const EvictionWatch&) = delete;
-  EvictionWatch& operator=(const EvictionWatch&) = delete;
-
- private:
-  LogHub* const hub_;
-  storage::Store* const store_;
-  EvictionLog log_;
-};
-
 }  // namespace cairn::server

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 #include "server/event_log.h"
 
@@ -13,9 +14,14 @@ using std::chrono::milliseconds;
 
 // Items that a lock of the store is held for.
 constexpr uint64_t kItemsPerStep = 128;
+// Less would be no step at all.
+constexpr uint64_t kLeastItemsPerStep = 8;
 constexpr auto kTurn = milliseconds(1);
 // How often put-off work is looked for while no pass goes on.
 constexpr auto kTick = milliseconds(250);
+// While memory is given up after its limit was lowered.
+constexpr auto kHurriedSleep = milliseconds(2);
+constexpr int kMostTurnsInVain = 50;
 
 Pace::Duration ThreadCpuTime() {
   timespec t;
@@ -80,15 +86,30 @@ void Maintenance::Wake() {
   changed_.notify_all();
 }
 
+void Maintenance::Hurry() {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+    hurry_requested_ = true;
+  }
+  changed_.notify_all();
+}
+
 void Maintenance::Run() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     woken_ = false;
     const bool crawl_requested = crawl_requested_;
     const Crawl crawl = crawl_;
+    if (std::exchange(hurry_requested_, false)) {
+      hurried_ = true;
+      memory_before_ = UINT64_MAX;
+    }
     lock.unlock();
     Clock::duration sleep;
-    if (crawl_requested) {
+    if (hurried_) {
+      sleep = HurriedTurn();
+    } else if (crawl_requested) {
       sleep = CrawlTurn(crawl);
     } else if (crawling() && Clock::now() >= next_pass_turn_) {
       sleep = PassTurn();
@@ -105,6 +126,18 @@ Maintenance::Clock::duration Maintenance::PutOffTurn() {
   server_->store->Maintain(0, server_->clock->Now());
   if (!crawling()) return kTick;
   return std::clamp<Clock::duration>(next_pass_turn_ - Clock::now(), Clock::duration(0), kTick);
+}
+
+Maintenance::Clock::duration Maintenance::HurriedTurn() {
+  server_->store->Maintain(0, server_->clock->Now());
+  const storage::StoreStats stats = server_->store->Stats();
+  const uint64_t memory =
+      stats.pages_total * stats.page_bytes + stats.index_bytes + stats.external_bytes;
+  turns_in_vain_ = memory < memory_before_ ? 0 : turns_in_vain_ + 1;
+  memory_before_ = memory;
+  // What is pinned or reserved is given up later, at the ordinary pace.
+  hurried_ = memory > server_->store->memory_limit_bytes() && turns_in_vain_ < kMostTurnsInVain;
+  return hurried_ ? kHurriedSleep : Clock::duration(0);
 }
 
 Maintenance::Clock::duration Maintenance::PassTurn() {
@@ -146,7 +179,8 @@ Pace::Turn Maintenance::Work(uint64_t max_items) {
   }
   Pace::Turn turn;
   do {
-    const auto step = static_cast<size_t>(std::min(max_items - turn.checked, kItemsPerStep));
+    const auto step = static_cast<size_t>(
+        std::clamp(max_items - turn.checked, kLeastItemsPerStep, kItemsPerStep));
     const storage::MaintenanceResult done = server_->store->Maintain(step, server_->clock->Now());
     turn.checked += done.items_checked;
     turn.reclaimed += done.items_reclaimed;

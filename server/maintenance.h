@@ -38,19 +38,21 @@ class Maintenance {
     uint64_t max_items = 0;                ///< 0: all
   };
   static constexpr uint64_t kItemsPerSleep = 1000;
-  enum class [[nodiscard]] CrawlStart{kStarted, kBusy, kDisabled};
+  enum class [[nodiscard]] CrawlStart { kStarted, kBusy, kDisabled };
   /// Begins a pass over everything at once. kBusy while another one that was asked for goes on.
   CrawlStart StartCrawl(const Crawl& crawl);
 
-  /// Says that there is put-off work to do now.
-  void Wake();
+  /// Says that the memory limit was lowered: pages are given up quickly then.
+  void Hurry();
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void Run();
+  void Wake();
   // Each does a little and returns how long to sleep then.
   Clock::duration PutOffTurn();
+  Clock::duration HurriedTurn();
   Clock::duration PassTurn();
   Clock::duration CrawlTurn(const Crawl& crawl);
   // Small steps for about a millisecond, or until a pass is completed, or for `max_items`.
@@ -66,11 +68,15 @@ class Maintenance {
   // Guarded by mutex_:
   bool stopping_ = false;
   bool woken_ = false;
+  bool hurry_requested_ = false;
   bool crawl_requested_ = false;
   Crawl crawl_;
 
   // Only used by the thread:
   Pace pace_;
+  bool hurried_ = false;
+  uint64_t memory_before_ = 0;
+  int turns_in_vain_ = 0;
   Clock::time_point next_pass_turn_;
   Clock::duration rest_{0};
   bool in_pass_ = false;           // between the beginning of the memory and its end

@@ -78,7 +78,11 @@ TEST_CASE("Evictions are logged while somebody watches them") {
   Settings settings;
   settings.memory_limit_bytes = uint64_t{8} << 20;
   ServerFixture fixture(settings);
-  const EvictionWatch watch(&fixture.log, fixture.store.get());
+  EvictionLog eviction_log(&fixture.log);
+  fixture.log.SetWantedObserver([&](uint32_t wanted) {
+    const bool evictions = (wanted & LogBit(LogKind::kEvictions)) != 0;
+    fixture.store->SetLossObserver(evictions ? &eviction_log : nullptr);
+  });
   const std::string value(1000, 'v');
   int stored = 0;
   const auto fill = [&](int count) {
