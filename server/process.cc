@@ -1,0 +1,187 @@
+#include "server/process.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fmt/format.h"
+#include "server/option_values.h"
+
+namespace cairn::server {
+namespace {
+
+StartError OsError(std::string_view line) {
+  return StartError{.code = kExitOsError, .message = fmt::format("{}\n", line)};
+}
+
+void Warn(std::string_view what, std::string_view path) {
+  fmt::print(stderr, "{} {}: {}\n", what, path, std::strerror(errno));
+}
+
+std::optional<StartError> RaiseCoreLimit() {
+  rlimit limit{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+  if (setrlimit(RLIMIT_CORE, &limit) != 0 && getrlimit(RLIMIT_CORE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_CORE, &limit);
+  }
+  if (getrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_cur == 0) {
+    return OsError("failed to ensure corefile creation");
+  }
+  return std::nullopt;
+}
+
+std::optional<StartError> RaiseDescriptorLimit(rlim_t wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return OsError("failed to getrlimit number of files");
+  }
+  if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= wanted) return std::nullopt;
+  limit.rlim_cur = wanted;
+  // The hard limit stays unless it is too low, which only root may change.
+  if (limit.rlim_max != RLIM_INFINITY) limit.rlim_max = std::max(limit.rlim_max, wanted);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return OsError(
+        "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns "
+        "value.");
+  }
+  return std::nullopt;
+}
+
+// Writes to a temporary neighbour and renames it, so that a reader finds all or nothing.
+bool ReplaceFile(const std::string& path, const std::string& temporary, std::string_view text) {
+  std::FILE* file = std::fopen(temporary.c_str(), "we");
+  if (file == nullptr) return false;
+  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  if (std::fclose(file) != 0 || !written) return false;
+  return std::rename(temporary.c_str(), path.c_str()) == 0;
+}
+
+void WarnOfRunningProcess(const std::string& path) {
+  std::ifstream file(path);
+  unsigned pid = 0;
+  if (!(file >> pid) || pid == 0 || pid == static_cast<unsigned>(getpid())) return;
+  if (kill(static_cast<pid_t>(pid), 0) != 0) return;
+  fmt::print(stderr, "WARNING: The pid file contained the following (running) pid: {}\n", pid);
+}
+
+}  // namespace
+
+std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds) {
+  if (settings.coredumps) {
+    if (auto error = RaiseCoreLimit()) return error;
+  }
+  return RaiseDescriptorLimit(static_cast<rlim_t>(settings.max_connections) + own_fds);
+}
+
+std::optional<StartError> DropPrivileges(const Settings& settings) {
+  if (getuid() != 0 && geteuid() != 0) return std::nullopt;
+  if (settings.user.empty()) {
+    return StartError{.code = kExitUsage, .message = "must add '-u root' to start as root\n"};
+  }
+  errno = 0;
+  const passwd* user = getpwnam(settings.user.c_str());
+  if (user == nullptr) {
+    return StartError{
+        .code = kExitNoUser,
+        .message = fmt::format("can't find the user {} to switch to\n", settings.user)};
+  }
+  // EPERM: in a container that has no such right to begin with, nothing is to be dropped.
+  if (setgroups(0, nullptr) < 0) {
+    const std::string line =
+        fmt::format("failed to drop supplementary groups: {}", std::strerror(errno));
+    if (errno != EPERM) return OsError(line);
+    fmt::print(stderr, "{}\n", line);
+  }
+  if (setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0) {
+    return OsError(fmt::format("failed to assume identity of user {}", settings.user));
+  }
+  return std::nullopt;
+}
+
+std::optional<StartError> Daemonize(const Settings& settings) {
+  if (!settings.daemonize) return std::nullopt;
+  const StartError failure{.code = EXIT_FAILURE,
+                           .message = "failed to daemon() in order to daemonize\n"};
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child < 0) return failure;
+  if (child > 0) _exit(EXIT_SUCCESS);
+  if (setsid() < 0) return failure;
+  if (!settings.coredumps && chdir("/") != 0) return failure;
+  if (settings.verbosity > 0) return std::nullopt;
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return std::nullopt;
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (dup2(null, stream) < 0) return failure;
+  }
+  if (null > STDERR_FILENO) close(null);
+  return std::nullopt;
+}
+
+void LockMemory(const Settings& settings) {
+  if (!settings.lock_memory) return;
+  // On fault: what is reserved but never used need not be in memory.
+  int result = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+  if (result != 0 && errno == EINVAL) result = mlockall(MCL_CURRENT | MCL_FUTURE);
+  if (result != 0) {
+    fmt::print(stderr, "warning: -k invalid, mlockall() failed: {}\n", std::strerror(errno));
+  }
+}
+
+std::optional<StartError> IgnoreSigPipe() {
+  if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+    return OsError(fmt::format("failed to ignore SIGPIPE; sigaction: {}", std::strerror(errno)));
+  }
+  return std::nullopt;
+}
+
+void WritePortFile(const std::string& path, std::span<const BoundPort> ports) {
+  std::string text;
+  for (const BoundPort& port : ports) {
+    if (port.family != AF_INET && port.family != AF_INET6) continue;
+    text += fmt::format("{} {}: {}\n", port.udp ? "UDP" : "TCP",
+                        port.family == AF_INET ? "INET" : "INET6", port.port);
+  }
+  const std::string temporary = path + ".lck";
+  if (!ReplaceFile(path, temporary, text)) Warn("Failed to open", temporary);
+}
+
+PidFile::PidFile(PidFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+
+PidFile& PidFile::operator=(PidFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+PidFile::~PidFile() {
+  if (path_.empty()) return;
+  if (unlink(path_.c_str()) != 0) Warn("Could not remove the pid file", path_);
+}
+
+PidFile PidFile::Write(const std::string& path, bool remove_at_end) {
+  WarnOfRunningProcess(path);
+  PidFile file;
+  const std::string temporary = path + ".tmp";
+  if (!ReplaceFile(path, temporary, fmt::format("{}\n", getpid()))) {
+    Warn("Could not open the pid file for writing", temporary);
+    return file;
+  }
+  if (remove_at_end) file.path_ = path;
+  return file;
+}
+
+}  // namespace cairn::server
