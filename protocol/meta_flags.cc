@@ -1,5 +1,6 @@
 #include "protocol/meta_flags.h"
 
+#include "protocol/base64.h"
 #include "protocol/numbers.h"
 #include "protocol/text_parser.h"
 
@@ -7,7 +8,14 @@ namespace cairn::protocol {
 namespace {
 
 constexpr std::string_view kBadFormat = "CLIENT_ERROR bad command line format";
+// memcached cuts a line into 23 tokens at most.
+constexpr size_t kMaxFlagsLookedAt = 21;
 constexpr std::string_view kBadToken = "CLIENT_ERROR bad token in command line format";
+
+bool DecodesToKey(std::string_view token) {
+  char decoded[kMaxKeyTokenBytes];
+  return Base64Decode(token, decoded).value_or(0) != 0;
+}
 
 template <typename T>
 bool Assign(std::optional<T> parsed, T* out, bool* has = nullptr) {
@@ -19,13 +27,16 @@ bool Assign(std::optional<T> parsed, T* out, bool* has = nullptr) {
 
 /// Takes one flag in. Returns false with `error` set when the letter is unknown; a bad argument
 /// only sets `error`, since later flags may still be worse.
-bool TakeFlag(const MetaFlag& flag, MetaFlags* out, std::optional<std::string_view>* error) {
+bool TakeFlag(const MetaFlag& flag, std::string_view key, MetaFlags* out,
+              std::optional<std::string_view>* error) {
   const std::string_view argument = flag.token.substr(1);
   bool ok = true;
   std::string_view complaint = kBadToken;
   switch (flag.letter) {
     case 'b':
       out->base64_key = true;
+      ok = DecodesToKey(key);
+      complaint = "CLIENT_ERROR error decoding key";
       break;
     case 'u':
       out->no_update = true;
@@ -98,7 +109,9 @@ bool MayBeFlag(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'z')
 }  // namespace
 
 bool AllMayBeFlags(std::string_view rest) {
-  for (std::string_view token = NextToken(&rest); !token.empty(); token = NextToken(&rest)) {
+  for (size_t i = 0; i < kMaxFlagsLookedAt; ++i) {
+    const std::string_view token = NextToken(&rest);
+    if (token.empty()) return true;
     if (!MayBeFlag(token.front())) return false;
   }
   return true;
@@ -112,8 +125,8 @@ bool MetaFlags::Precedes(char first, char second) const {
   return false;
 }
 
-std::optional<std::string_view> ParseMetaFlags(std::string_view rest, size_t max_flags,
-                                               MetaFlags* flags) {
+std::optional<std::string_view> ParseMetaFlags(std::string_view key, std::string_view rest,
+                                               size_t max_flags, MetaFlags* flags) {
   // One flag too many is worse than any wrong flag, so the count comes first.
   size_t count = 0;
   for (std::string_view r = rest; !NextToken(&r).empty();) ++count;
@@ -128,7 +141,7 @@ std::optional<std::string_view> ParseMetaFlags(std::string_view rest, size_t max
     if ((word & bit) != 0) return "CLIENT_ERROR duplicate flag";
     word |= bit;
     const MetaFlag flag{letter, token};
-    if (!TakeFlag(flag, flags, &error)) return error;
+    if (!TakeFlag(flag, key, flags, &error)) return error;
     flags->flags[flags->count++] = flag;
   }
   return error;

@@ -51,9 +51,9 @@ struct MetaFlags {
 /// False when a token cannot be a flag at all, known or not: the line is then no meta command.
 bool AllMayBeFlags(std::string_view rest);
 
-/// Parses `rest`, the line behind its key (and length). Returns the answer to give (without CRLF)
+/// Parses `rest`, the line behind its `key` (and length). Returns the answer to give (without CRLF)
 /// when it is wrong. `max_flags` is one less for ms. REQUIRES: AllMayBeFlags(rest).
-std::optional<std::string_view> ParseMetaFlags(std::string_view rest, size_t max_flags,
-                                               MetaFlags* flags);
+std::optional<std::string_view> ParseMetaFlags(std::string_view key, std::string_view rest,
+                                               size_t max_flags, MetaFlags* flags);
 
 }  // namespace cairn::protocol

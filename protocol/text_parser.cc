@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "protocol/base64.h"
 #include "protocol/numbers.h"
 
 namespace cairn::protocol {
@@ -90,9 +91,8 @@ void ParseFlush(std::string_view rest, TextRequest* request) {
   if (delay.empty() || alone) return;
   const std::optional<int32_t> exptime = ParseStrictInt32(delay);
   request->exptime = exptime.value_or(0);
-  if (exptime) return;
-  request->status = ParseStatus::kBadValue;
-  request->error = "CLIENT_ERROR invalid exptime argument";
+  // Told by who serves it: a flush counts, and may be forbidden, before its delay is looked at.
+  if (!exptime) request->error = "CLIENT_ERROR invalid exptime argument";
 }
 
 /// The keys are looked at here, so that a bad one is answered before any value went out.
@@ -145,8 +145,12 @@ void ParseMeta(std::string_view rest, TextRequest* request) {
     error = kBadFormat;
   } else if (request->verb == Verb::kMetaDebug) {
     request->meta.base64_key = NextToken(&rest) == "b";  // other flags are not looked at
+    char decoded[kMaxKeyTokenBytes];
+    if (request->meta.base64_key && Base64Decode(request->key, decoded).value_or(0) == 0) {
+      error = kBadFormat;
+    }
   } else {
-    error = ParseMetaFlags(rest, kMaxMetaFlags - (store ? 1 : 0), &request->meta);
+    error = ParseMetaFlags(request->key, rest, kMaxMetaFlags - (store ? 1 : 0), &request->meta);
   }
   if (!error) return;
   request->status = ParseStatus::kBadValue;

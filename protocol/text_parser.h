@@ -54,7 +54,7 @@ struct TextRequest {
   uint64_t number = 0;         ///< delta or CAS
   std::string_view key;        ///< as on the line
   std::string_view keys;       ///< kKeys, kTouchKeys: the rest of the line from the first key on
-  std::string_view error;      ///< kBadValue: the answer, without CRLF
+  std::string_view error;      ///< kBadValue, or a bad delay of flush_all: the answer, without CRLF
   MetaFlags meta;              ///< kMeta, kMetaStore
 };
 

@@ -12,7 +12,6 @@ namespace {
 constexpr size_t kMaxVectors = 64;
 // A line of a get may be long; memcached lets it grow until memory runs out.
 constexpr size_t kMaxSavedInputBytes = size_t{64} << 20;
-constexpr std::string_view kWatching = "OK\r\n";
 constexpr std::string_view kInputTooLong = "SERVER_ERROR out of memory reading request\r\n";
 
 std::string_view ReasonWord(CloseReason reason) {
@@ -273,8 +272,10 @@ void Connection::StartWatching(Output* output) {
     });
   };
   watch_ = WatchStream::Open(worker_->server()->log, request->kinds, std::move(wake));
-  output->Append(watch_ != nullptr ? kWatching : WatchStream::kTooMany);
-  if (watch_ == nullptr) return;
+  if (watch_ == nullptr) {  // somebody took the last place since the command looked
+    output->Append(WatchStream::kTooMany);
+    return;
+  }
   record_.state.store("conn_watch", std::memory_order_relaxed);
 }
 

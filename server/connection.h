@@ -69,7 +69,7 @@ class Connection {
   bool SendUnsent();
   void KeepUnsent(Output* output);
   void WaitFor(short what);
-  /// Becomes a watcher if there is a place, and appends the answer.
+  /// Becomes a watcher if there is a place.
   void StartWatching(Output* output);
   void FillFromWatch();
 

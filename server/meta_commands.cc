@@ -18,17 +18,11 @@ using storage::FetchStatus;
 using storage::ItemView;
 
 constexpr std::string_view kOpaqueTooLong = "CLIENT_ERROR opaque token too long";
-constexpr std::string_view kBadArithmeticFlag = "CLIENT_ERROR invalid or duplicate flag";
-constexpr std::string_view kBadBase64 = "CLIENT_ERROR error decoding key";
 
 /// Decodes the key and checks what the flag parser leaves: true when the command may run, else the
 /// client was told.
 bool Prepare(Session& session, const TextRequest& request, MetaKey* key) {
-  if (!key->Decode(request)) {
-    const bool arithmetic = request.verb == protocol::Verb::kMetaArithmetic;
-    Reply(session, arithmetic ? kBadArithmeticFlag : kBadBase64);
-    return false;
-  }
+  key->Decode(request);
   if (HasLongOpaque(request.meta)) {
     Reply(session, kOpaqueTooLong);
     return false;
@@ -112,17 +106,18 @@ void AppendMetaHit(Session& session, const TextRequest& request, const ItemView&
 }
 
 /// The flags that answers without an item carry.
-void AddRequestFlags(const TextRequest& request, MetaReply* reply) {
+void AddRequestFlags(const TextRequest& request, const MetaKey& key, MetaReply* reply) {
   for (const MetaFlag& flag : request.meta.in_order()) {
     if (flag.letter == 'O') reply->AddToken(flag.token);
-    if (flag.letter == 'k') reply->AddKeyToken(request.key, request.meta.base64_key);
+    if (flag.letter == 'k') reply->AddItemKey(key.bytes(), request.meta.base64_key);
   }
 }
 
-void AppendWithoutItem(Session& session, const TextRequest& request, std::string_view code) {
+void AppendWithoutItem(Session& session, const TextRequest& request, const MetaKey& key,
+                       std::string_view code) {
   MetaReply reply(&session.out());
   reply.Add(code);
-  AddRequestFlags(request, &reply);
+  AddRequestFlags(request, key, &reply);
   reply.End();
 }
 
@@ -181,7 +176,7 @@ void ServeMetaGet(Session& session, const TextRequest& request) {
     LogFetch(session, key.bytes(), hit ? "found" : expired ? "expired" : "not_found", class_id,
              value_bytes);
   }
-  if (!hit && !request.meta.quiet) AppendWithoutItem(session, request, "EN");
+  if (!hit && !request.meta.quiet) AppendWithoutItem(session, request, key, "EN");
 }
 
 void ServeMetaDelete(Session& session, const TextRequest& request) {
@@ -192,6 +187,7 @@ void ServeMetaDelete(Session& session, const TextRequest& request) {
   if (meta.has_cas) options.compare_cas = meta.cas;
   options.mark_stale = meta.invalidate;
   options.drop_value = meta.remove_value;
+  options.client_flags = meta.client_flags;
   if (meta.has_ttl) {
     options.touch = session.server().clock->ExpiryFromWire(meta.ttl, session.now());
   } else if (meta.remove_value) {
@@ -209,15 +205,15 @@ void ServeMetaDelete(Session& session, const TextRequest& request) {
           LogDeletion(session, key.bytes(), "md", class_id, 0);
         }
       }
-      if (!meta.quiet) AppendWithoutItem(session, request, "HD");
+      if (!meta.quiet) AppendWithoutItem(session, request, key, "HD");
       break;
     case storage::DeleteStatus::kExists:
       ++session.stats().delete_misses;
-      AppendWithoutItem(session, request, "EX");
+      AppendWithoutItem(session, request, key, "EX");
       break;
     case storage::DeleteStatus::kNotFound:
       ++session.stats().delete_misses;
-      AppendWithoutItem(session, request, "NF");
+      AppendWithoutItem(session, request, key, "NF");
       break;
   }
 }
@@ -250,8 +246,8 @@ storage::ArithmeticOptions MetaArithmeticOptions(Session& session, const MetaFla
   return options;
 }
 
-void AppendArithmeticHit(Session& session, const TextRequest& request, const ItemView& item,
-                         uint64_t number) {
+void AppendArithmeticHit(Session& session, const TextRequest& request, const MetaKey& key,
+                         const ItemView& item, uint64_t number) {
   const MetaFlags& meta = request.meta;
   const Clock& clock = *session.server().clock;
   char digits[protocol::kMaxDecimalBytes];
@@ -278,7 +274,7 @@ void AppendArithmeticHit(Session& session, const TextRequest& request, const Ite
         reply.AddToken(flag.token);
         break;
       case 'k':
-        reply.AddKeyToken(request.key, meta.base64_key);
+        reply.AddItemKey(key.bytes(), meta.base64_key);
         break;
       default:
         break;
@@ -318,15 +314,15 @@ void ServeMetaArithmetic(Session& session, const TextRequest& request) {
       ++(*decrement ? counters.decr_hits : counters.incr_hits);
       [[fallthrough]];
     case ArithmeticStatus::kCreated:
-      if (!meta.quiet) AppendArithmeticHit(session, request, seen, result.number);
+      if (!meta.quiet) AppendArithmeticHit(session, request, key, seen, result.number);
       break;
     case ArithmeticStatus::kNotFound:
     case ArithmeticStatus::kNotFoundExpired:
       ++(*decrement ? stats.decr_misses : stats.incr_misses);
-      AppendWithoutItem(session, request, "NF");
+      AppendWithoutItem(session, request, key, "NF");
       break;
     case ArithmeticStatus::kExists:
-      AppendWithoutItem(session, request, "EX");
+      AppendWithoutItem(session, request, key, "EX");
       break;
     case ArithmeticStatus::kNonNumeric:
       Reply(session, "CLIENT_ERROR cannot increment or decrement non-numeric value");
@@ -340,10 +336,7 @@ void ServeMetaArithmetic(Session& session, const TextRequest& request) {
 void ServeMetaDebug(Session& session, const TextRequest& request) {
   ++session.stats().cmd_meta;
   MetaKey key;
-  if (!key.Decode(request)) {
-    Reply(session, "CLIENT_ERROR bad command line format");
-    return;
-  }
+  key.Decode(request);
   storage::FetchOptions options;
   options.count_access = false;
   std::string answer;

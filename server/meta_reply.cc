@@ -5,13 +5,11 @@
 
 namespace cairn::server {
 
-bool MetaKey::Decode(const protocol::TextRequest& request) {
+void MetaKey::Decode(const protocol::TextRequest& request) {
   bytes_ = request.key;
-  if (!request.meta.base64_key) return true;
-  const std::optional<size_t> size = protocol::Base64Decode(request.key, decoded_.data());
-  if (!size) return false;
-  bytes_ = std::string_view(decoded_.data(), *size);
-  return !bytes_.empty();
+  if (!request.meta.base64_key) return;
+  bytes_ = std::string_view(decoded_.data(),
+                            *protocol::Base64Decode(request.key, decoded_.data()));
 }
 
 bool HasLongOpaque(const protocol::MetaFlags& flags) {
@@ -50,20 +48,16 @@ void MetaReply::AddLetter(char letter) {
   out_->Append({text, sizeof text});
 }
 
-void MetaReply::AddKeyToken(std::string_view token, bool base64) {
-  out_->Append(" k");
-  out_->Append(token);
-  if (base64) out_->Append(" b");
-}
-
 void MetaReply::AddItemKey(std::string_view key, bool binary) {
+  out_->Append(" k");
   if (!binary) {
-    AddKeyToken(key, false);
+    out_->Append(key);
     return;
   }
-  char encoded[protocol::Base64EncodedBytes(storage::kMaxKeyBytes)];
-  const char* const end = protocol::Base64Encode(key, encoded);
-  AddKeyToken({encoded, static_cast<size_t>(end - encoded)}, true);
+  char* const begin = out_->Reserve(protocol::Base64EncodedBytes(key.size()));
+  char* const end = protocol::Base64Encode(key, begin);
+  out_->Commit(static_cast<size_t>(end - begin));
+  out_->Append(" b");
 }
 
 }  // namespace cairn::server

@@ -13,8 +13,8 @@ namespace cairn::server {
 /// The key of a meta command: the token itself, or what its base64 stands for.
 class MetaKey {
  public:
-  /// False when the request says base64 and its key is not.
-  bool Decode(const protocol::TextRequest& request);
+  /// REQUIRES: the request parsed without an error, so that its key is base64 if it says so.
+  void Decode(const protocol::TextRequest& request);
   void SetPlain(std::string_view key) { bytes_ = key; }
   std::string_view bytes() const { return bytes_; }
 
@@ -45,9 +45,7 @@ class MetaReply {
   void AddSigned(char letter, int64_t number);
   /// " <letter>"
   void AddLetter(char letter);
-  /// " k<key>" as the request wrote it, and " b" when that was base64.
-  void AddKeyToken(std::string_view token, bool base64);
-  /// The same for an item's own key, which is encoded when it was stored as base64.
+  /// " k<key>", or " k<key in base64> b" for a binary one.
   void AddItemKey(std::string_view key, bool binary);
   void End() { out_->Append("\r\n"); }
 

@@ -228,6 +228,10 @@ void ServeFlushAll(Session& session, const TextRequest& request) {
     ReplyUnless(session, request.noreply, "CLIENT_ERROR flush_all not allowed");
     return;
   }
+  if (!request.error.empty()) {
+    ReplyUnless(session, request.noreply, request.error);
+    return;
+  }
   const storage::Time now = session.now();
   storage::Time when = now;
   if (request.exptime > 0) {

@@ -22,7 +22,6 @@ using storage::StoreStatus;
 constexpr size_t kTerminatorBytes = 2;
 constexpr std::string_view kBadMode = "CLIENT_ERROR invalid mode for ms M token";
 constexpr std::string_view kOpaqueTooLong = "CLIENT_ERROR opaque token too long";
-constexpr std::string_view kBadBase64 = "CLIENT_ERROR error decoding key";
 
 bool IsMeta(const TextRequest& request) { return request.verb == Verb::kMetaSet; }
 
@@ -87,10 +86,7 @@ void FillMetaJob(Session& session, const TextRequest& request, StoreJob* job) {
   const protocol::MetaFlags& meta = request.meta;
   const Clock& clock = *session.server().clock;
   StoreOptions& options = job->options;
-  if (!job->key.Decode(request)) {
-    job->error = kBadBase64;
-    return;
-  }
+  job->key.Decode(request);
   if (meta.has_mode) {
     const std::optional<StoreMode> mode = ModeFromMeta(meta.mode);
     if (!mode) {
@@ -211,7 +207,8 @@ void AnswerClassic(Session& session, const TextRequest& request, StoreStatus sta
   ReplyUnless(session, request.noreply, answer);
 }
 
-void AnswerMeta(Session& session, const TextRequest& request, const StoreResult& result) {
+void AnswerMeta(Session& session, const TextRequest& request, const StoreJob& job,
+                const StoreResult& result) {
   std::string_view code;
   switch (result.status) {
     case StoreStatus::kStored:
@@ -238,7 +235,7 @@ void AnswerMeta(Session& session, const TextRequest& request, const StoreResult&
   reply.Add(code);
   for (const protocol::MetaFlag& flag : request.meta.in_order()) {
     if (flag.letter == 'O') reply.AddToken(flag.token);
-    if (flag.letter == 'k') reply.AddKeyToken(request.key, request.meta.base64_key);
+    if (flag.letter == 'k') reply.AddItemKey(job.key.bytes(), request.meta.base64_key);
     if (flag.letter == 'c') reply.AddNumber('c', result.cas);
     if (flag.letter == 's') reply.AddNumber('s', result.value_bytes);
   }
@@ -256,7 +253,7 @@ void Finish(Session& session, const TextRequest& request, const StoreJob& job,
   CountStore(session, job, result);
   LogStore(session, request, job, result);
   if (IsMeta(request)) {
-    AnswerMeta(session, request, result);
+    AnswerMeta(session, request, job, result);
   } else {
     AnswerClassic(session, request, result.status);
   }

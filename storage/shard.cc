@@ -209,13 +209,15 @@ void Shard::Visit(Place place, ItemView* view, Visitor visit) {
   visit(*view);
 }
 
-void Shard::VisitItem(Place place, Time now, Visitor visit, bool created) {
+void Shard::VisitItem(Place place, Time now, Visitor visit, bool created,
+                      std::optional<Expiry> expiry_before) {
   const ItemRef item(At(place));
   PieceList pieces;
   AppendPieces(item, &pieces);
   ItemView view;
   FillView(item, place, now, pieces, &view);
   view.created = created;
+  if (expiry_before.has_value()) view.expiry_before = *expiry_before;
   Visit(place, &view, visit);
 }
 

@@ -167,7 +167,8 @@ class Shard {
   void FillView(ItemRef item, Place place, Time now, const PieceList& pieces,
                 ItemView* view) const CAIRN_LOCKED;
   void Visit(Place place, ItemView* view, Visitor visit) CAIRN_LOCKED;
-  void VisitItem(Place place, Time now, Visitor visit, bool created) CAIRN_LOCKED;
+  void VisitItem(Place place, Time now, Visitor visit, bool created,
+                 std::optional<Expiry> expiry_before = std::nullopt) CAIRN_LOCKED;
   bool MayRewrite(ItemRef item, Place place) const CAIRN_LOCKED;
 
   // shard_store.cc

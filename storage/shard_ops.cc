@@ -87,6 +87,7 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
   Tick(now);
   const Found found = Find(key, now);
   ArithmeticResult result;
+  std::optional<Expiry> expiry_before;
   ItemToMake what{key, static_cast<uint8_t>(options.key_is_binary ? kKeyBinary : 0), 0, 0, 0};
   if (!found) {
     if (!options.create.has_value()) {
@@ -112,6 +113,7 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
     result.number = !options.decrement        ? *number + options.delta
                     : *number > options.delta ? *number - options.delta
                                               : 0;
+    expiry_before = DecodeExpiry(item.expiry());
     what.expiry = options.touch.has_value() ? EncodeExpiry(*options.touch) : item.expiry();
     what.client_flags = item.client_flags();
     what.marks = item.marks() & kKeyBinary;
@@ -121,7 +123,7 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
   const Place place = StoreNumber(found, result.number, what, now);
   if (place == 0) return {ArithmeticStatus::kNoMemory, 0, result.class_id};
   result.class_id = InfoOf(place).class_id;
-  VisitItem(place, now, visit, result.status == ArithmeticStatus::kCreated);
+  VisitItem(place, now, visit, result.status == ArithmeticStatus::kCreated, expiry_before);
   return result;
 }
 
@@ -159,7 +161,7 @@ DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time no
   ItemToMake what{key, static_cast<uint8_t>(item.marks() & ~kLayoutMarks), item.client_flags(),
                   item.expiry(), NextCas(options.explicit_cas)};
   if (options.drop_value) {
-    what.client_flags = 0;
+    what.client_flags = options.client_flags;
     what.marks &= kKeyBinary;
     what.expiry = kExpiryNever;
   }

@@ -173,7 +173,8 @@ struct ArithmeticResult {
 struct DeleteOptions {
   std::optional<uint64_t> compare_cas;
   bool mark_stale = false;  ///< keep the item, mark it stale, with a new CAS, its token available
-  bool drop_value = false;  ///< keep the item with an empty value and client flags 0
+  bool drop_value = false;  ///< keep the item with an empty value and `client_flags`
+  uint32_t client_flags = 0;             ///< with drop_value
   std::optional<Expiry> touch;           ///< with one of the two above
   std::optional<uint64_t> explicit_cas;  ///< with one of the two above
 };
