@@ -234,7 +234,6 @@ storage::ArithmeticOptions MetaArithmeticOptions(Session& session, const MetaFla
   options.decrement = decrement;
   options.delta = meta.delta;
   options.initial = meta.initial;
-  options.key_is_binary = meta.base64_key;
   if (meta.has_ttl) options.touch = clock.ExpiryFromWire(meta.ttl, session.now());
   if (meta.has_vivify) {
     const bool touched_after = meta.has_ttl && meta.Precedes('N', 'T');
