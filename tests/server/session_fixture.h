@@ -32,8 +32,8 @@ class ServerFixture {
         runtime(settings),
         log(settings.watcher_logbuf_bytes),
         prefix_stats(settings.prefix_delimiter, settings.detail_enabled),
-        maintenance(&server, settings.lru_crawler),
-        worker_stats(std::make_unique<WorkerStats>()) {
+        worker_stats(std::make_unique<WorkerStats>()),
+        maintenance(&server, settings.lru_crawler) {
     storage::Config config;
     config.memory_limit_bytes = settings.memory_limit_bytes;
     config.max_item_bytes = settings.max_item_bytes;
@@ -73,9 +73,9 @@ class ServerFixture {
   ProcessStats process;
   ConnectionTable connections;
   ServerContext server;
-  Maintenance maintenance;
   std::unique_ptr<WorkerStats> worker_stats;
   std::unique_ptr<storage::Store> store;
+  Maintenance maintenance;  // ends its thread before the store goes
   WorkerContext worker;
   int shutdown = 0;  ///< 1 after `shutdown`, 2 after `shutdown graceful`
 };
