@@ -19,7 +19,8 @@ Shard::Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index)
       granule_(static_cast<uint32_t>(pool_->At(1) - pool_->At(0))),
       page_place_shift_(std::countr_zero(pool_->page_bytes()) - std::countr_zero(granule_)),
       index_(std::move(index)),
-      per_class_(shared->classes.count() + 1) {}
+      per_class_(shared->classes.count() + 1),
+      last_cas_(number) {}
 
 void Shard::Tick(Time now) {
   if (now.ms < flush_at_ms_) return;
@@ -45,7 +46,9 @@ Shard::Found Shard::Find(const Key& key, Time now) {
 
 uint64_t Shard::NextCas(const std::optional<uint64_t>& wanted) {
   if (!shared_->config.use_cas) return 0;
-  return wanted.value_or(0) != 0 ? *wanted : ++last_cas_;
+  if (wanted.value_or(0) != 0) return *wanted;
+  last_cas_ += shared_->shard_count;
+  return last_cas_;
 }
 
 void Shard::Remove(const Found& found, uint64_t hash) {

@@ -31,6 +31,7 @@ struct Shared {
   KeyedHash hash;
   SizeClasses classes;
   std::unique_ptr<PagePool> pool;
+  unsigned shard_count = 1;
 
   uint64_t AccountedBytes(size_t key_bytes, uint32_t client_flags, uint64_t value_bytes) const {
     return 48 + (config.use_cas ? 8 : 0) + key_bytes + 1 + (client_flags != 0 ? 4 : 0) +
@@ -237,7 +238,9 @@ class Shard {
 
   mutable absl::Mutex mutex_;
   const std::unique_ptr<Index> index_;  // guarded by mutex_ but for Prefetch and bytes
-  uint64_t last_cas_ ABSL_GUARDED_BY(mutex_) = 1;
+  // Shards count in steps of their number from different beginnings, so that no two items of the
+  // store have the same CAS.
+  uint64_t last_cas_ ABSL_GUARDED_BY(mutex_);
   int64_t flush_at_ms_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
   LossObserver* observer_ ABSL_GUARDED_BY(mutex_) = nullptr;
 

@@ -216,6 +216,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
 
   const unsigned shards = ChooseShards(config);
   impl.shard_mask = shards - 1;
+  impl.shared.shard_count = shards;
   for (unsigned i = 0; i < shards; ++i) {
     // An item takes 40 bytes or more, an eighth of that its share of the index: twice of it, for
     // shards are not equal.
