@@ -32,7 +32,7 @@ SILENCE = 0.4     # seconds after which the oracle is believed to wait for more
 PATIENCE = 20.0   # seconds the candidate has where the oracle answered
 RESTART_EVERY = 200
 FENCE_OPAQUE = 0xFE7CE5ED
-COUNTERS = """cmd_get cmd_set cmd_flush cmd_touch cmd_meta get_hits get_misses get_expired delete_misses delete_hits
+COUNTERS = """cmd_get cmd_set cmd_flush cmd_touch cmd_meta get_hits get_misses delete_misses delete_hits
 incr_misses incr_hits decr_misses decr_hits cas_misses cas_hits cas_badval touch_hits touch_misses store_too_large
 store_no_memory total_items""".split()
 
