@@ -19,8 +19,8 @@ Shard::Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index)
       granule_(static_cast<uint32_t>(pool_->At(1) - pool_->At(0))),
       page_place_shift_(std::countr_zero(pool_->page_bytes()) - std::countr_zero(granule_)),
       index_(std::move(index)),
-      per_class_(shared->classes.count() + 1),
-      last_cas_(number) {}
+      last_cas_(number),
+      per_class_(shared->classes.count() + 1) {}
 
 void Shard::Tick(Time now) {
   if (now.ms < flush_at_ms_) return;
