@@ -64,8 +64,8 @@ struct OptionRow {
   std::string_view range = {};         ///< what is accepted, with its unit; empty: anything
   std::string_view help = {};
   std::string_view why = {};  ///< unless kActs: why not
-  /// For suboptions that need a value: the message when it is missing (memcached has several
-  /// wordings), without its newline.
+  /// For suboptions: the message when the value is missing, without its newline; empty:
+  /// "Missing <name> argument".
   std::string_view missing = {};
   ApplyOption apply = {};
 };

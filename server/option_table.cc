@@ -157,9 +157,9 @@ std::optional<Exit> ApplySuboptions(OptionState& state, std::string_view list) {
     if (row == nullptr) return Mistake(fmt::format("Illegal suboption \"{}\"", text));
     std::optional<std::string_view> value;
     if (equals != std::string_view::npos) value = text.substr(equals + 1);
-    if (!row->argument.empty() && !row->argument_optional && !value &&
-        row->effect != OptionEffect::kNotBuilt && !row->missing.empty()) {
-      return Mistake(row->missing);
+    if (!row->argument.empty() && !row->argument_optional && !value) {
+      return Mistake(row->missing.empty() ? fmt::format("Missing {} argument", row->name)
+                                          : std::string(row->missing));
     }
     if (auto exit = ApplyRow(state, *row, value)) return exit;
   }

@@ -18,9 +18,10 @@ std::string_view StripBlanks(std::string_view text) {
   return text;
 }
 
-std::string WithNumber(std::string_view message, double number) {
-  return absl::StrReplaceAll(std::string(message),
-                             {{"%d", fmt::format("{}", static_cast<int64_t>(number))}});
+std::string Complete(std::string_view message, const OptionRow& row, double number) {
+  return absl::StrReplaceAll(
+      std::string(message),
+      {{"%d", fmt::format("{}", static_cast<int64_t>(number))}, {"%s", std::string(row.name)}});
 }
 
 bool IsSuffix(std::string_view rest, std::string_view suffixes) {
@@ -69,18 +70,20 @@ CheckedNumber CheckNumber(const OptionRow& row, std::string_view text, const Num
       number.valid || (number.rest.size() < text.size() && IsSuffix(number.rest, rule.suffixes));
   CheckedNumber result;
   result.value = fraction ? number.value : std::trunc(number.value);
+  std::string_view message;
+  bool wrong = true;
   if (!rule.strict.empty() && (!valid || result.value != number.value)) {
-    result.exit = Mistake(rule.strict);
+    message = rule.strict;
   } else if (result.value < rule.min || (rule.min_excluded && result.value <= rule.min)) {
-    result.exit = rule.below.empty() ? InvalidValue(row, text)
-                                     : Mistake(WithNumber(rule.below, result.value));
+    message = rule.below;
   } else if (result.value > rule.max) {
-    const std::string_view message = rule.above.empty() ? rule.below : rule.above;
-    result.exit =
-        message.empty() ? InvalidValue(row, text) : Mistake(WithNumber(message, result.value));
-  } else if (!valid) {
-    result.exit = InvalidValue(row, text);
+    message = rule.above.empty() ? rule.below : rule.above;
+  } else {
+    wrong = !valid;
   }
+  if (!wrong) return result;
+  result.exit = message.empty() ? InvalidValue(row, text)
+                                : Mistake(Complete(message, row, result.value), rule.exit_code);
   return result;
 }
 

@@ -29,18 +29,22 @@ struct NumberText {
 };
 NumberText ReadNumber(std::string_view text);
 
+/// memcached's message for most suboptions that take a number.
+inline constexpr std::string_view kUnparsed = "could not parse argument to %s";
+
 /// What a number must be. Messages are memcached's, without newlines; %d in them becomes the
-/// number. A number is compared as memcached reads it (12x is 12), so that what memcached refuses
-/// is refused in its words; what it would take for another number than is written is refused in
-/// ours.
+/// number, and %s the option's name. A number is compared as memcached reads it (12x is 12), so
+/// that what memcached refuses is refused in its words; what it would take for another number than
+/// is written is refused in ours.
 struct NumberRule {
   double min = 0;
   double max = std::numeric_limits<int32_t>::max();
-  std::string_view below = {};     ///< when less than min; empty: our message
-  std::string_view above = {};     ///< when more than max; empty: `below`'s or ours
-  std::string_view strict = {};    ///< when it is not a plain whole number; empty: our message
-  bool min_excluded = false;       ///< min itself is too low
-  double unit = 1;                 ///< what one stands for
+  std::string_view below = {};   ///< when less than min; empty: our message
+  std::string_view above = {};   ///< when more than max; empty: `below`'s or ours
+  std::string_view strict = {};  ///< when it is not a plain whole number; empty: our message
+  bool min_excluded = false;     ///< min itself is too low
+  double unit = 1;               ///< what one stands for
+  int exit_code = 1;
   std::string_view suffixes = {};  ///< letters that may follow and mean nothing ("64m" megabytes)
 };
 
