@@ -1,27 +1,12 @@
 """Command line options: what is accepted, what is refused, with which line and exit code."""
 
-import os
 import socket
-import subprocess
 import tempfile
 import unittest
 
 import checks
 import servers
-
-BAD, USAGE, NOUSER, OSERR = 1, 64, 67, 71
-
-
-def start(*options, user=True, env=None):
-    """Exit code and stderr of a start that is to fail."""
-    command = [servers.find_candidate(), *options]
-    if user and checks.is_root():
-        command += ["-u", "root"]
-    try:
-        done = checks.run(command, timeout=checks.DEADLINE, env=dict(os.environ, **env) if env else None)
-    except subprocess.TimeoutExpired:
-        raise AssertionError(f"{' '.join(options)}: it started and runs") from None
-    return done.returncode, done.stderr
+from starts import BAD, NOUSER, OSERR, USAGE, failing
 
 
 class Information(unittest.TestCase):
@@ -52,7 +37,7 @@ class Refused(unittest.TestCase):
 
     def refuse(self, options, code, text, **more):
         with self.subTest(" ".join(options)):
-            found_code, found = start(*options, **more)
+            found_code, found = failing(*options, **more)
             self.assertEqual(found_code, code, found)
             self.assertIn(text, found)
             if checks.program().is_cairnd:
@@ -86,7 +71,7 @@ class Refused(unittest.TestCase):
     def test_unknown_option(self):
         for options in (["-Q"], ["--no-such-option"], ["-p"]):
             with self.subTest(options):
-                code, found = start(*options, user=False)
+                code, found = failing(*options, user=False)
                 self.assertEqual(code, BAD)
                 self.assertRegex(found, r"option|argument")
 
@@ -192,7 +177,7 @@ class Refused(unittest.TestCase):
             self.refuse(["-Y", empty], BAD, empty)
 
     def test_tls_without_a_key(self):
-        code, found = start("-Z")
+        code, found = failing("-Z")
         self.assertEqual(code, USAGE, found)
         self.assertNotEqual(found, "")
 
@@ -205,13 +190,13 @@ class Refused(unittest.TestCase):
         for listen in ("tag[waytoolongtag]:127.0.0.1", "tag[]:127.0.0.1", "tag[open:127.0.0.1",
                        "proto[open:127.0.0.1", "notls:127.0.0.1", "btls:127.0.0.1", "mtls:127.0.0.1"):
             with self.subTest(listen):
-                code, found = start("-l", listen, "-p", "-1")
+                code, found = failing("-l", listen, "-p", "-1")
                 self.assertEqual(code, OSERR, found)
                 self.assertNotEqual(found, "")
 
     @checks.cairnd_only("takes an unknown protocol of a listener for the default one")
     def test_unknown_protocol_of_a_listener(self):
-        code, found = start("-l", "proto[http]:127.0.0.1", "-p", "-1")
+        code, found = failing("-l", "proto[http]:127.0.0.1", "-p", "-1")
         self.assertEqual(code, OSERR, found)
         self.assertIn("http", found)
 
@@ -220,7 +205,7 @@ class Refused(unittest.TestCase):
         for options in (["-e", "/tmp/cairn-test-memory"], ["--memory-file=/tmp/cairn-test-memory"],
                         ["-o", "ext_path=/tmp/cairn-test-ext:64m"], ["-o", "proxy_config=/tmp/cairn-test.lua"]):
             with self.subTest(options):
-                code, found = start(*options)
+                code, found = failing(*options)
                 self.assertNotEqual(code, 0)
                 self.assertRegex(found, r"not (built|supported|implemented)")
                 self.assertEqual(len(found.splitlines()), 1, found)
