@@ -175,7 +175,7 @@ class Protocols(Speaking):
             self.speaks(connect(both))
             self.closes(connect(packets), b"version\r\n" + b"x" * 24)
 
-    @checks.since(1, 6, 45, reason="tags in another spelling")
+    @checks.since(1, 6, 45, reason="no tag_name_ spelling")
     def test_tags(self):
         first, second, third = (servers.free_port() for _ in range(3))
         with choosing_ports("-l", f"tag[app]:127.0.0.1:{first},tag_admin_:127.0.0.1:{second},"

@@ -1,0 +1,117 @@
+"""-d, -P, -u: a daemon with a pid file, as another user."""
+
+import os
+import pwd
+import signal
+import socket
+import stat
+import tempfile
+import unittest
+
+import checks
+import servers
+from starts import as_root
+
+
+class Daemon(unittest.TestCase):
+    def setUp(self):
+        self.folder = self.enterContext(tempfile.TemporaryDirectory(prefix="cairn-test-"))
+        os.chmod(self.folder, 0o777)
+        self.pid_file = os.path.join(self.folder, "pid")
+        self.port = servers.free_port()
+        self.pid = None
+        self.addCleanup(self.kill)
+
+    def kill(self):
+        if self.pid and os.path.exists(f"/proc/{self.pid}"):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def start(self, *options, user=None):
+        command = [servers.find_candidate(), "-d", "-P", self.pid_file, "-l", "127.0.0.1", "-p", str(self.port),
+                   *(["-u", user] if user else as_root()), *options]
+        done = checks.run(command)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        checks.until(lambda: os.path.exists(self.pid_file) and self.read(), "the pid file is written")
+        self.pid = int(self.read())
+        client = checks.until(self.connect, "the daemon accepts")
+        self.addCleanup(client.close)
+        return client
+
+    def read(self):
+        with open(self.pid_file, encoding="ascii") as file:
+            text = file.read()
+        return text if text.endswith("\n") else ""
+
+    def connect(self):
+        try:
+            return servers.Client(socket.create_connection(("127.0.0.1", self.port), servers.READ_TIMEOUT))
+        except OSError:
+            return None
+
+    def ended(self):
+        try:
+            with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    def test_it_runs_in_the_background(self):
+        client = self.start()
+        stats = client.stats()
+        self.assertEqual(int(stats["pid"]), self.pid)
+        self.assertNotEqual(os.getsid(self.pid), os.getsid(0))
+        self.assertEqual(os.readlink(f"/proc/{self.pid}/cwd"), "/")
+        for number in (0, 1, 2):
+            self.assertEqual(os.readlink(f"/proc/{self.pid}/fd/{number}"), "/dev/null")
+
+    def test_the_pid_file_is_removed_at_the_end(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            with self.subTest(number):
+                self.start()
+                os.kill(self.pid, number)
+                checks.until(self.ended, "the daemon ends")
+                self.assertFalse(os.path.exists(self.pid_file))
+
+    def test_shutdown_command(self):
+        client = self.start("-A")
+        client.send(b"shutdown\r\n")
+        self.assertEqual(client.read_all(), b"")
+        checks.until(self.ended, "the daemon ends")
+        self.assertFalse(os.path.exists(self.pid_file))
+
+    def test_a_pid_file_that_cannot_be_written(self):
+        """It is said, and the daemon runs."""
+        path = os.path.join(self.folder, "missing", "pid")
+        command = [servers.find_candidate(), "-P", path, "-l", "127.0.0.1", "-p", str(self.port), *as_root()]
+        server = servers.Server(command[0], command[1:], listen=False).start()
+        self.addCleanup(server.kill)
+        client = checks.until(self.connect, "it accepts")
+        client.close()
+        self.assertIn(path, server.log())
+        server.stop()
+
+    @unittest.skipUnless(checks.is_root(), "needs root")
+    def test_as_another_user(self):
+        user = pwd.getpwnam("nobody")
+        client = self.start(user="nobody")
+        client.ask(b"set a 0 0 1\r\nx\r\n")
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        self.assertEqual(set(fields["Uid"].split()), {str(user.pw_uid)})
+        self.assertEqual(set(fields["Gid"].split()), {str(user.pw_gid)})
+        self.assertEqual(fields["Groups"].split(), [])
+        self.assertEqual(os.stat(self.pid_file).st_uid, user.pw_uid)
+        self.assertTrue(stat.S_ISREG(os.stat(self.pid_file).st_mode))
+
+
+class CoreFiles(unittest.TestCase):
+    def test_the_limit_is_raised(self):
+        with servers.Server(servers.find_candidate(), ["-r"]) as server:
+            with open(f"/proc/{server.pid}/limits", encoding="ascii") as file:
+                line, = [line for line in file if line.startswith("Max core file size")]
+        soft, hard = line.split()[4:6]
+        self.assertEqual(soft, hard)
+
+
+if __name__ == "__main__":
+    checks.main()
