@@ -1,0 +1,181 @@
+"""How many connections there may be, and how long idle ones live."""
+
+import socket
+import time
+import unittest
+
+import checks
+import servers
+
+REFUSAL = b"ERROR Too many open connections\r\n"
+
+
+def speaks(client):
+    return client.ask(b"mn\r\n") == b"MN\r\n"
+
+
+class Limit(unittest.TestCase):
+    def start(self, *options, **more):
+        server = servers.Server(servers.find_candidate(), list(options), **more).start()
+        self.addCleanup(server.stop)
+        return server
+
+    def connect(self, server):
+        client = server.connect()
+        self.addCleanup(client.close)
+        return client
+
+    def settled(self, server_or_client, count):
+        """Waits until that many clients are counted: closed ones are noticed by and by."""
+        checks.until(lambda: int(server_or_client.stats()["curr_connections"]) <= count, f"{count} clients")
+
+    @checks.cairnd_only("it compares descriptor numbers with the limit, so fewer clients get in")
+    def test_exactly_so_many_clients(self):
+        for limit in (5, 30, 200):
+            with self.subTest(limit):
+                server = self.start("-c", str(limit))
+                first = self.connect(server)
+                self.settled(first, 1)
+                others = [self.connect(server) for _ in range(limit - 1)]
+                for client in [first, *others]:
+                    self.assertTrue(speaks(client))
+                for _ in range(3):
+                    extra = self.connect(server)
+                    self.assertEqual(extra.read_all(), REFUSAL)
+                stats = first.stats()
+                self.assertEqual(stats["max_connections"], str(limit))
+                self.assertEqual(stats["curr_connections"], str(limit))
+                self.assertEqual(stats["rejected_connections"], "3")
+                self.assertEqual(stats["accepting_conns"], "1")
+                others.pop().close()
+                self.settled(first, limit - 1)
+                self.assertTrue(speaks(self.connect(server)))
+
+    @checks.cairnd_only("it compares descriptor numbers with the limit, so fewer clients get in")
+    def test_clients_of_the_unix_socket_count_too(self):
+        server = self.start("-c", "4", unix=True)
+        first = self.connect(server)
+        self.settled(first, 1)
+        others = [self.connect(server) for _ in range(3)]
+        self.assertTrue(all(speaks(client) for client in others))
+        self.assertEqual(self.connect(server).read_all(), REFUSAL)
+
+    def test_over_the_limit_a_client_is_told_and_closed(self):
+        """Whatever exactly the limit counts: some get in, the rest get the line, and later ones get in again."""
+        server = self.start("-c", "60", "-t", "2")
+        first = self.connect(server)
+        inside, refused = [], 0
+        for _ in range(70):
+            client = self.connect(server)
+            try:
+                client.send(b"mn\r\n")
+                reply = client.read_line()
+            except (servers.Closed, OSError):
+                reply = b""
+            if reply == b"MN\r\n":
+                inside.append(client)
+            else:
+                self.assertIn(reply, (REFUSAL, b""))
+                refused += 1
+        self.assertGreater(len(inside), 20)
+        self.assertGreater(refused, 5)
+        self.assertEqual(int(first.stats()["rejected_connections"]), refused)
+        for client in inside:
+            self.assertTrue(speaks(client))
+            client.close()
+        self.settled(first, 1)
+        self.assertTrue(speaks(self.connect(server)))
+
+    def test_without_maxconns_fast_the_rest_wait(self):
+        server = self.start("-c", "60", "-t", "2", "-o", "no_maxconns_fast")
+        clients = [self.connect(server) for _ in range(75)]
+        for client in clients:
+            client.send(b"mn\r\n")
+        answered = 0
+        for client in clients:
+            client.sock.settimeout(0.5 if answered else servers.READ_TIMEOUT)
+            try:
+                self.assertEqual(client.read_line(), b"MN\r\n")
+                answered += 1
+            except socket.timeout:
+                break
+        self.assertGreater(answered, 20)
+        self.assertLess(answered, 75)
+        stats = clients[0].stats()
+        self.assertEqual(stats["accepting_conns"], "0")
+        self.assertGreater(int(stats["listen_disabled_num"]), 0)
+        for client in clients[1:30]:
+            client.close()
+        for client in clients[answered:answered + 5]:
+            client.sock.settimeout(servers.READ_TIMEOUT)
+            self.assertEqual(client.read_line(), b"MN\r\n")
+
+    def test_many_clients_come_and_go(self):
+        server = self.start()
+        for _ in range(20):
+            clients = [server.connect() for _ in range(50)]
+            for client in clients:
+                client.send(b"mn\r\n")
+            for client in clients:
+                self.assertEqual(client.read_line(), b"MN\r\n")
+                client.close()
+        first = self.connect(server)
+        self.settled(first, 1)
+        self.assertGreaterEqual(int(first.stats()["total_connections"]), 1000)
+
+
+class IdleTimeout(checks.ServerCase):
+    options = ["-o", "idle_timeout=2"]
+
+    def test_idle_clients_are_closed_and_busy_ones_are_not(self):
+        idle, busy, half = self.client(), self.client(), self.client()
+        self.assertTrue(speaks(idle))
+        half.send(b"set a 0 0 100\r\npart")
+        idle.sock.settimeout(0.1)
+        deadline = time.monotonic() + checks.DEADLINE
+        while True:
+            self.assertTrue(speaks(busy))
+            try:
+                data = idle.sock.recv(100)
+                self.assertEqual(data, b"")
+                break
+            except socket.timeout:
+                self.assertLess(time.monotonic(), deadline, "the idle client is still there")
+        self.assertTrue(speaks(busy))
+        checks.until(lambda: int(busy.stats()["idle_kicks"]) >= 1, "idle_kicks is counted")
+
+    def test_no_client_is_closed_early(self):
+        """A client that speaks every half second lives on, and one second is not two."""
+        client = self.client()
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            self.assertTrue(speaks(client))
+            try:
+                client.sock.settimeout(0.5)
+                self.assertNotEqual(client.sock.recv(1), b"", "closed")
+            except socket.timeout:
+                client.sock.settimeout(servers.READ_TIMEOUT)
+
+
+class NoIdleTimeout(checks.ServerCase):
+    def test_by_default_nobody_is_closed(self):
+        self.assertNotIn("idle_kicks", self.stats())
+        self.assertEqual(self.stats(b"settings")["idle_timeout"], "0")
+
+
+class Fairness(checks.ServerCase):
+    options = ["-t", "1", "-R", "5"]
+
+    def test_a_long_pipeline_yields_to_others(self):
+        """With one worker, a client with endless requests does not hold up another."""
+        greedy, modest = self.client(), self.client()
+        modest.ask(b"set a 0 0 1\r\nx\r\n")
+        greedy.send(b"get a\r\n" * 1000)
+        self.assertTrue(speaks(modest))
+        replies = b"VALUE a 0 1\r\nx\r\nEND\r\n" * 1000
+        self.assertEqual(greedy.read_exactly(len(replies)), replies)
+        self.assertGreater(int(modest.stats()["conn_yields"]), 0)
+
+
+if __name__ == "__main__":
+    checks.main()
