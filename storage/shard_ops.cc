@@ -102,12 +102,13 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
     const ItemRef item = found.item;
     result.class_id = InfoOf(found.place).class_id;
     result.status = ArithmeticStatus::kNonNumeric;
-    if (item.has(kChained) || item.inline_bytes() == 0) return result;
+    if (item.value_bytes() == 0) return result;
     const uint64_t compare = options.compare_cas.value_or(0);
     if (compare != 0 && compare != item.cas()) {
       result.status = ArithmeticStatus::kExists;
       return result;
     }
+    if (item.has(kChained)) return result;
     const std::optional<uint64_t> number = ParseCounter({item.inline_value(), item.inline_bytes()});
     if (!number.has_value()) return result;
     result.number = !options.decrement        ? *number + options.delta
