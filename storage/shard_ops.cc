@@ -7,6 +7,13 @@
 #include "storage/shard.h"
 
 namespace cairn::storage {
+namespace {
+
+// Longer values are no numbers whatever their CAS; of shorter ones the CAS is looked at first. (In
+// memcached this is where items begin to be chunked.)
+constexpr uint64_t kNeverNumericBytes = uint64_t{512} << 10;
+
+}  // namespace
 
 FetchStatus Shard::Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit) {
   absl::MutexLock lock(&mutex_);
@@ -102,7 +109,7 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
     const ItemRef item = found.item;
     result.class_id = InfoOf(found.place).class_id;
     result.status = ArithmeticStatus::kNonNumeric;
-    if (item.value_bytes() == 0) return result;
+    if (item.value_bytes() == 0 || item.value_bytes() > kNeverNumericBytes) return result;
     const uint64_t compare = options.compare_cas.value_or(0);
     if (compare != 0 && compare != item.cas()) {
       result.status = ArithmeticStatus::kExists;
