@@ -43,7 +43,7 @@ constexpr ClassLine kItemLines[] = {
     {"age_warm", kNoSegments, Zero, ClassLine::kSegmented},
     {"age", "seconds since the newest write in the class's oldest page",
      CAIRN_STORE_VALUE(age_seconds)},
-    {"mem_requested", "bytes of its items, as memcached would count them",
+    {"mem_requested", "bytes of its items as they are stored",
      CAIRN_STORE_VALUE(mem_requested)},
     {"evicted", "live items removed to make room", CAIRN_STORE_VALUE(evicted)},
     {"evicted_nonzero", "of these, with an expiry", CAIRN_STORE_VALUE(evicted_nonzero)},
