@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "server/admin.h"
+#include "tests/catch.h"
 #include "tests/server/session_fixture.h"
 
 namespace cairn::server {

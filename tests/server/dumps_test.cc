@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "tests/catch.h"
 #include "tests/server/session_fixture.h"
 
 namespace cairn::server {

@@ -4,6 +4,7 @@
 
 #include "server/access_log.h"
 #include "server/uri_encode.h"
+#include "tests/catch.h"
 #include "tests/server/session_fixture.h"
 
 namespace cairn::server {

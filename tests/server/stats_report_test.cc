@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/catch.h"
 #include "tests/server/session_fixture.h"
 
 namespace cairn::server {
