@@ -192,9 +192,11 @@ def run(oracle, candidate, subject, translate):
     if subject.batches and subject.batches[-1].end != "fence":
         return  # whether an unfinished store was counted is nobody's business
     expected, actual = oracle.counters(), candidate.counters()
-    if expected != actual:
-        changed = [f"{name}: oracle {expected[name]}, candidate {actual.get(name)}" for name in expected
-                   if expected[name] != actual.get(name)]
+    if any(batch.is_binary for batch in subject.batches):
+        del expected["store_too_large"]  # memcached does not count those of the binary protocol
+    changed = [f"{name}: oracle {expected[name]}, candidate {actual.get(name)}" for name in expected
+               if expected[name] != actual.get(name)]
+    if changed:
         raise Difference(0, None, "counters of stats: " + "; ".join(changed))
 
 

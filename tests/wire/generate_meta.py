@@ -27,16 +27,16 @@ def _flags(context, letters, arguments, most=6):
     return chosen, result
 
 
-def _key(context, chosen, parts):
-    """The key as the command spells it: in base64 now and then."""
-    key = context.key()
-    encoded = base64.b64encode(key)
-    if context.chance(0.15) and len(encoded) <= 250 or b" " in key:
-        if "b" not in chosen:
-            place = context.rng.randrange(len(parts) + 1) if all(p[:1] == b" " for p in parts) else 0
-            parts.insert(place, b" b")
-        return key, encoded
-    return key, key
+def _key(context, chosen, parts, stores=False, changes=False):
+    """The key, and how the command spells it: in base64 now and then. What is stored that way is never changed in place
+    (`changes`), so an ms that stores does it with keys of their own and not in the modes A and P."""
+    rng = context.rng
+    if "b" in chosen or not context.chance(0.2) or stores and (b"A" in parts or b"P" in parts):
+        return (key := context.key()), key
+    key = rng.choice(context.encoded_keys if stores or not changes and context.chance(0.3) else context.keys)
+    place = rng.randrange(len(parts) + 1) if all(isinstance(p, bytes) and p[:1] == b" " for p in parts) else 0
+    parts.insert(place, b" b")
+    return key, base64.b64encode(key)
 
 
 OPAQUES = [b"1", b"abc", b"", b"q", b"x" * 31]
@@ -94,7 +94,7 @@ def _ms(context):
         arguments["N"] = _ttls(context)
         arguments["E"] = [b"1000000000001", b"1000000000003"]
     chosen, parts = _flags(context, letters, arguments)
-    key, word = _key(context, chosen, parts)
+    key, word = _key(context, chosen, parts, stores=True)
     value = context.value()
     length = b"%d" % len(value)
     return Command(b"ms " + word + b" " + length, *_bind(parts, key), _end(context), value + b"\r\n", counts=[key])
@@ -113,7 +113,8 @@ def _md(context):
 
 def _ma(context):
     numbers = [b"0", b"1", b"7", b"100", b"18446744073709551615"]
-    arguments = {"O": OPAQUES, "T": _ttls(context), "N": _ttls(context), "D": numbers, "J": numbers,
+    # No T: memcached sets it on the item it has just replaced when the number grows.
+    arguments = {"O": OPAQUES, "N": _ttls(context), "D": numbers, "J": numbers,
                  "M": [b"I", b"D", b"+", b"-", b"x"], "C": _cas_choices(context)}
     letters = ["v", "t", "c", "k", "q"]
     if context.dialect >= 45:
@@ -123,7 +124,7 @@ def _ma(context):
     else:
         del arguments["N"]
     chosen, parts = _flags(context, letters, arguments, 8)
-    key, word = _key(context, chosen, parts)
+    key, word = _key(context, chosen, parts, changes=True)
     return Command(b"ma " + word, *_bind(parts, key), _end(context), counts=[key])
 
 
@@ -138,14 +139,13 @@ def _bad_flags(context):
     rng = context.rng
     key = context.key()
     bad = [b"v v", b"T", b"Tx", b"T1x", b"N", b"Nx", b"Rx", b"Cx", b"C-1", b"C18446744073709551616", b"Dx", b"D-1", b"Jx",
-           b"O" + b"x" * 32, b"y", b"z", b"A", b"_", b"Z9", b"T99999999999999999999", b"b", b"k T1000 k", b"v T v"]
+           b"y", b"z", b"A", b"_", b"Z9", b"T99999999999999999999", b"b", b"k T1000 k", b"v T v"]
     if context.dialect >= 45:
         bad += [b"!", b"~", b"\x80", b"0", b"9", b"Fx", b"F-1", b"F4294967296", b"T+1", b"T2147483648", b"Tx Dx", b"Fx Jx",
                 b"s " * 30, b"b c f h k l s t u v x I E1 F1 T0 L P O R0"]
     flags = rng.choice(bad)
     name = rng.choice([b"mg", b"md", b"ma"])
     spelled = b"Zm9" if flags == b"b" else key
-    # An opaque that is too long is found only after the item was changed.
     counts = [key] if name != b"mg" else []
     return Command(name + b" " + spelled + b" " + flags + b"\r\n", difference="md_errors" if name == b"md" else None, counts=counts, reads=[key])
 
@@ -157,7 +157,7 @@ def _bad_ms(context):
         return Command(b"ms a " + length + b"\r\n")
     bad = [b"c c", b"Tx", b"Cx", b"y", b"Mx", b"b", b"Fx"]
     if context.dialect >= 45:
-        bad += [b"M", b"O" + b"x" * 32, b"!"]
+        bad += [b"M", b"!"]
     flags = rng.choice(bad)
     key = b"Zm9" if flags == b"b" else context.key()
     return Command(b"ms " + key + b" 2 " + flags + b"\r\nxx\r\n")

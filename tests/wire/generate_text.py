@@ -58,7 +58,7 @@ def _storage(context):
 def _retrieval(context):
     rng = context.rng
     name = rng.choice([b"get", b"get", b"gets", b"gat", b"gats"])
-    keys = [context.key() for _ in range(rng.choice([1, 1, 1, 2, 3, 8, 24, 40]))]
+    keys = [context.any_key() for _ in range(rng.choice([1, 1, 1, 2, 3, 8, 24, 40]))]
     words = [name] + ([context.exptime()] if name.startswith(b"gat") else []) + keys
     space = _spaces(context)
     tail = b" " if context.chance(0.05) else b""
@@ -81,7 +81,7 @@ def _touch(context):
 
 
 def _delete(context):
-    key = context.key()
+    key = context.any_key()
     extra = b" 0" if context.chance(0.05) else b""
     return Command(b"delete " + key + extra + _noreply(context) + _end(context))
 
@@ -106,7 +106,7 @@ def quit_command(context):
 
 def _unknown(context):
     rng = context.rng
-    word = rng.choice([b"foo", b"GET", b"gett", b"xxx", b"sets", b"incrx", b"get\ta", b"\x80\x81abc", b"mz a", b"12345",
+    word = rng.choice([b"foo", b"GET", b"gett", b"xxx", b"sets", b"incrx", b"get\ta", b"\x81\x80abc", b"mz a", b"12345",
                        b"cas\x01", b"Set a 0 0 1", b"mmm"])
     tail = rng.choice([b"", b" a", b" a b c", b" 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26"])
     if rng.random() < 0.1:

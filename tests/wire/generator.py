@@ -21,6 +21,8 @@ class Context:
         self.flushed = False
         long_key = bytes(rng.choice(b"abcdefghij") for _ in range(250))
         self.keys = [b"a", b"b", b"c", b"key:1", b"n", b"m"]
+        # Stored with keys in base64; never changed in place, since memcached then forgets how the key was spelled.
+        self.encoded_keys = [b"d", b"sp ace", b"\0x"]
         self.rare_keys = [long_key, b"t\tab", b"\x01\x80\xff", b"HTTP/1.1", b"0"]
         if dialect >= 45:
             self.rare_keys += [b"noreply", b"nul\0key", b"\0"]
@@ -34,6 +36,12 @@ class Context:
             self.flushed = True
             return None
         return 1000
+
+    def any_key(self):
+        """A key for a command that leaves a value as it is, or replaces it."""
+        if self.rng.random() < 0.1:
+            return b"d"
+        return self.key()
 
     def chance(self, probability):
         return self.rng.random() < probability
@@ -52,7 +60,8 @@ class Context:
         if kind < 0.40:
             return b""
         if kind < 0.85:
-            return bytes(rng.choice(b"abcXYZ019 \r\n\0\xff") for _ in range(rng.randrange(1, 100)))
+            # memcached reads on behind a value of blanks alone when it looks for a number
+            return b"w" + bytes(rng.choice(b"abcXYZ019 \r\n\0\xff") for _ in range(rng.randrange(100)))
         if kind < 0.97:
             return bytes([rng.choice(b"pqrs")]) * rng.randrange(100, 9000)
         if kind < 0.985:
