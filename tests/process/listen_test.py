@@ -119,7 +119,8 @@ class Ports(Speaking):
     def test_one_bad_address_of_several_stops_the_start(self):
         code, found = failing("-l", "127.0.0.1,no.such.host.invalid", "-p", "-1")
         self.assertEqual(code, OSERR)
-        self.assertIn("failed to listen on one of interface(s) 127.0.0.1,no.such.host.invalid", found)
+        self.assertIn("failed to listen on", found)
+        self.assertIn("no.such.host.invalid", found)
 
     def test_statistics_show_them(self):
         port = servers.free_port()

@@ -29,19 +29,20 @@ class Information(unittest.TestCase):
                 self.assertIn(word, text)
 
     def test_license(self):
-        self.assertIn("Redistribution and use in source and binary forms", self.ask("-i"))
+        self.assertRegex(self.ask("-i"), r"(?i)copyright")
 
 
 class Refused(unittest.TestCase):
-    """(options, exit code, text on stderr)"""
+    """Exit code, and one line on stderr with all of the texts: memcached's words, without its function's name and errno."""
 
-    def refuse(self, options, code, text, **more):
+    def refuse(self, options, code, *texts, lines=1, **more):
         with self.subTest(" ".join(options)):
             found_code, found = failing(*options, **more)
             self.assertEqual(found_code, code, found)
-            self.assertIn(text, found)
+            for text in texts:
+                self.assertIn(text, found)
             if checks.program().is_cairnd:
-                self.assertEqual(len(found.splitlines()), 1, found)
+                self.assertEqual(len(found.splitlines()), lines, found)
 
     def test_numbers(self):
         for options, code, text in (
@@ -65,8 +66,9 @@ class Refused(unittest.TestCase):
             self.refuse(options, code, text)
 
     def test_words(self):
-        self.refuse(["-B", "http"], USAGE, "Invalid value for binding protocol: http")
-        self.refuse(["--protocol=none"], USAGE, "Invalid value for binding protocol: none")
+        for options, word in ((["-B", "http"], "http"), (["--protocol=none"], "none")):
+            self.refuse(options, USAGE, f"Invalid value for binding protocol: {word}",
+                        "should be one of auto, binary, or ascii", lines=2)
 
     def test_unknown_option(self):
         for options in (["-Q"], ["--no-such-option"], ["-p"]):
@@ -81,7 +83,6 @@ class Refused(unittest.TestCase):
                 ("no_foo", 'Illegal suboption "no_foo"'),
                 ("hashpower", "Missing numeric argument for hashpower"),
                 ("hashpower=11", "Initial hashtable multiplier of 11 is too low"),
-                ("hashpower=33", "Initial hashtable multiplier of 33 is too high"),
                 ("slab_automove=3", "slab_automove must be between 0 and 2"),
                 ("slab_automove_ratio", "Missing slab_automove_ratio argument"),
                 ("slab_automove_ratio=0", "slab_automove_ratio must be > 0 and < 1"),
@@ -110,6 +111,7 @@ class Refused(unittest.TestCase):
                 ("read_buf_mem_limit", "Missing read_buf_mem_limit argument"),
                 ("read_buf_mem_limit=x", "could not parse argument to read_buf_mem_limit")):
             self.refuse(["-o", suboption], BAD, text)
+        self.refuse(["-o", "hashpower=33"], BAD, "Initial hashtable multiplier of 33 is too high", lines=2)
 
     @checks.since(1, 6, 45, reason="it crashes")
     def test_chunk_size(self):
@@ -160,8 +162,8 @@ class Refused(unittest.TestCase):
     def test_files_that_are_not_there(self):
         self.refuse(["-Y", "/no/such/file"], BAD, "Could not open authfile [/no/such/file] for reading")
         self.refuse(["-Z", "-o", "ssl_chain_cert=/no/such/cert,ssl_key=/no/such/key"], USAGE, "/no/such/cert")
-        self.refuse(["-s", "/no/such/folder/socket"], OSERR,
-                    "failed to listen on UNIX socket: /no/such/folder/socket")
+        self.refuse(["-s", "/no/such/folder/socket"], OSERR, "failed to listen on UNIX socket",
+                    "/no/such/folder/socket")
 
     def test_password_files(self):
         def file(text):
@@ -182,9 +184,8 @@ class Refused(unittest.TestCase):
         self.assertNotEqual(found, "")
 
     def test_interfaces(self):
-        self.refuse(["-l", "no.such.host.invalid"], OSERR,
-                    "failed to listen on one of interface(s) no.such.host.invalid")
-        self.refuse(["-l", "192.0.2.1"], OSERR, "failed to listen on one of interface(s) 192.0.2.1")
+        self.refuse(["-l", "no.such.host.invalid"], OSERR, "failed to listen on", "no.such.host.invalid")
+        self.refuse(["-l", "192.0.2.1"], OSERR, "failed to listen on", "192.0.2.1")
 
     def test_listen_prefixes(self):
         for listen in ("tag[waytoolongtag]:127.0.0.1", "tag[]:127.0.0.1", "tag[open:127.0.0.1",
@@ -217,10 +218,9 @@ class Refused(unittest.TestCase):
 
     def test_port_in_use(self):
         with servers.Server(servers.find_candidate()) as server:
-            self.refuse(["-l", "127.0.0.1", "-p", str(server.port)], OSERR,
-                        "failed to listen on one of interface(s) 127.0.0.1")
-            self.refuse(["-l", f"127.0.0.1:{server.port}", "-p", "-1"], OSERR,
-                        f"failed to listen on one of interface(s) 127.0.0.1:{server.port}")
+            self.refuse(["-l", "127.0.0.1", "-p", str(server.port)], OSERR, "failed to listen on", "127.0.0.1")
+            self.refuse(["-l", f"127.0.0.1:{server.port}", "-p", "-1"], OSERR, "failed to listen on", "127.0.0.1",
+                        str(server.port))
 
     def test_port_in_use_on_every_address(self):
         port = servers.free_port()
