@@ -71,3 +71,8 @@ endif()
 
 configure_file("${PROJECT_SOURCE_DIR}/cmake/version.h.in"
   "${PROJECT_BINARY_DIR}/generated/server/version.h" @ONLY)
+
+# What -i prints.
+file(READ "${PROJECT_SOURCE_DIR}/LICENSE" CAIRN_LICENSE)
+configure_file("${PROJECT_SOURCE_DIR}/cmake/license.h.in"
+  "${PROJECT_BINARY_DIR}/generated/server/license.h" @ONLY)

@@ -20,17 +20,18 @@ struct ExternalRow {
   std::string_view name, argument, default_text, range, help;
   unsigned Settings::*field;
   double unit = 1;
+  bool shown = true;  // by `stats settings`
 };
 
 constexpr std::array kRows = {
     ExternalRow{"ext_page_size", "MB", "64", "a number of megabytes", "size of its pages",
-                &Settings::ext_page_size_bytes, kMegabyte},
+                &Settings::ext_page_size_bytes, kMegabyte, false},
     ExternalRow{"ext_wbuf_size", "MB", "4", "a number of megabytes", "size of write buffers",
                 &Settings::ext_wbuf_size_bytes, kMegabyte},
     ExternalRow{"ext_threads", "num", "1", "a number", "threads that read and write",
-                &Settings::ext_threads},
+                &Settings::ext_threads, 1, false},
     ExternalRow{"ext_io_depth", "num", "1", "a number", "requests that a thread has under way",
-                &Settings::ext_io_depth},
+                &Settings::ext_io_depth, 1, false},
     ExternalRow{"ext_item_size", "bytes", "512", "a number of bytes", "smallest item stored there",
                 &Settings::ext_item_size_bytes},
     ExternalRow{"ext_item_age", "s", "4294967295", "a number of seconds",
@@ -63,7 +64,7 @@ void AddExternalRows(std::vector<OptionRow>* rows) {
     AppendRows(rows, OptionGroup::kExternal, kNoExternal,
                {{.name = row.name,
                  .argument = row.argument,
-                 .setting = row.unit == 1 || row.name == "ext_wbuf_size" ? row.name : "",
+                 .setting = row.shown ? row.name : "",
                  .default_text = row.default_text,
                  .range = row.range,
                  .help = row.help,

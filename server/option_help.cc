@@ -163,9 +163,15 @@ std::string DescribeOptions() {
       "  names those it was given when it starts.\n"
       "- **stops the start**: the server says so in one line and exits with 1, because running\n"
       "  without it would lose what was asked for.\n\n"
-      "Mistakes end the start with memcached's line and exit code. A number must be a number:\n"
-      "where memcached reads `-p 11211x` as 11211, cairnd says what it takes. A fraction is cut\n"
-      "off, as by memcached.\n\n"
+      "Mistakes end the start with memcached's line and exit code. What is stricter or laxer "
+      "here:\n\n"
+      "- A number must be a number: where memcached reads `-p 11211x` as 11211 and `-m 8g` as 8\n"
+      "  megabytes, cairnd says what it takes. Fractions are cut off, as by memcached, and `-m "
+      "64m`\n"
+      "  is `-m 64`.\n"
+      "- `-I` need not be a multiple of a chunk size that nobody asked for.\n"
+      "- `-s` together with `-p`, `-U` or `-l` listens on all of them.\n"
+      "- `-l` with an address twice listens on it once; an unknown `proto[...]` is a mistake.\n\n"
       "## On the command line\n",
       protocol::kMemcachedVersion);
   AppendTables(CommandLineRows(), /*suboptions=*/false, &out);

@@ -6,6 +6,7 @@
 
 #include "fmt/format.h"
 #include "protocol/version.h"
+#include "server/license.h"
 #include "server/option_values.h"
 #include "server/suboption_rows.h"
 #include "server/version.h"
@@ -19,24 +20,21 @@ constexpr int kMaxThreads = 4096;
 constexpr int kPortMax = 65535;
 constexpr unsigned kMaxMode = 07777;
 
-constexpr std::string_view kLicense =
-    "Cairn is free software under the 3-clause BSD licence: it may be used, changed and passed on\n"
-    "as long as the copyright notice and the disclaimer of warranty stay with it. The text is in\n"
-    "the file LICENSE of the sources. The libraries it uses (libevent, abseil, fmt, OpenSSL, "
-    "Cyrus\n"
-    "SASL) come under licences of their own.\n";
+constexpr std::string_view kOthersLicenses =
+    "The libraries it uses (libevent, abseil, fmt, OpenSSL, Cyrus SASL) have licences of their "
+    "own.\n";
 
 using Value = std::optional<std::string_view>;
 
 std::optional<Exit> ApplyListen(OptionState& state, const OptionRow&, Value value) {
+  if (value->find_first_not_of(",;") == std::string_view::npos) {
+    return Mistake("-l: no address given", kExitOsError);
+  }
   std::string& text = state.settings.listen_text;
   const std::string with_commas = fmt::format(",{},", text);
   if (with_commas.find(fmt::format(",{},", *value)) != std::string::npos) return std::nullopt;
   if (!text.empty()) text += ',';
   text += *value;
-  if (value->find_first_not_of(",;") == std::string_view::npos) {
-    return Mistake("-l: no address given", kExitOsError);
-  }
   return std::nullopt;
 }
 
@@ -68,8 +66,8 @@ std::optional<Exit> ApplyProtocol(OptionState& state, const OptionRow&, Value va
   } else if (*value == "binary") {
     protocol = BindingProtocol::kBinary;
   } else {
-    return Mistake(fmt::format("Invalid value for binding protocol: {}\n"
-                               " -- should be one of auto, binary, or ascii",
+    return Mistake(fmt::format("Invalid value for binding protocol: {} -- should be one of auto, "
+                               "binary, or ascii",
                                *value),
                    kExitUsage);
   }
@@ -127,7 +125,9 @@ std::optional<Exit> ShowHelp(OptionState&, const OptionRow&, Value) {
 }
 
 std::optional<Exit> ShowLicense(OptionState&, const OptionRow&, Value) {
-  return Exit{.code = 0, .out = fmt::format("cairnd {}\n\n{}", kVersion, kLicense), .err = {}};
+  return Exit{.code = 0,
+              .out = fmt::format("cairnd {}\n\n{}\n{}", kVersion, kLicense, kOthersLicenses),
+              .err = {}};
 }
 
 std::optional<Exit> ShowVersion(OptionState&, const OptionRow&, Value) {

@@ -37,7 +37,7 @@ class CommandLine {
 
  private:
   Exit Illegal(std::string_view what) const {
-    return Mistake(fmt::format("{}: {}\nIllegal argument \"?\"", program_, what));
+    return Mistake(fmt::format("{}: {}", program_, what));
   }
 
   // "-vd", "-m64", "-m 64".

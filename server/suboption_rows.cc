@@ -19,6 +19,8 @@ constexpr unsigned kSlabPageBytes = 1024 * 1024;
 constexpr std::string_view kOwnIndex = "the index grows as items come and has a hash of its own";
 constexpr std::string_view kOwnClasses = "the store chooses its size classes and cuts large items";
 constexpr std::string_view kNoMark = "Linux has no such mark that an unprivileged server may set";
+constexpr std::string_view kBoundedBuffers =
+    "each client's buffers are bounded, and who does not read its answers is served no more";
 constexpr std::string_view kNoWorkerBuffer = "lines go to the watchers' buffers at once";
 
 using Value = std::optional<std::string_view>;
@@ -70,8 +72,9 @@ void AddConnectionRows(std::vector<OptionRow>* rows) {
                .range = "a number of seconds, 0 for never",
                .help = "close clients that have been silent for so many seconds",
                .missing = "Missing numeric argument for idle_timeout",
-               .apply = Number(&Settings::idle_timeout_s, {})},
-              {.name = "read_buf_mem_limit",
+               .apply = Number(&Settings::idle_timeout_s, {})}});
+  AppendRows(rows, OptionGroup::kConnections, kBoundedBuffers,
+             {{.name = "read_buf_mem_limit",
                .argument = "MB",
                .setting = "read_buf_mem_limit",
                .default_text = "0",
@@ -110,32 +113,31 @@ void AddMemoryRows(std::vector<OptionRow>* rows) {
                .setting = "slab_chunk_max",
                .help = "do not cut large items",
                .apply = ApplyNoChunkedItems}});
-  AppendRows(rows, OptionGroup::kMemory, kOwnIndex,
-             {{.name = "hashpower",
-               .argument = "num",
-               .setting = "hashpower_init",
-               .default_text = "0",
-               .range = "a number from 12 to 32",
-               .help = "logarithm of the first number of hash buckets",
-               .missing = "Missing numeric argument for hashpower",
-               .apply = Number(
-                   &Settings::hashpower,
-                   {.min = 12,
-                    .max = 32,
-                    .below = "Initial hashtable multiplier of %d is too low",
-                    .above = "Initial hashtable multiplier of %d is too high\n"
-                             "Choose a value based on \"STAT hash_power_level\" from a running "
-                             "instance"})},
-              {.name = "no_hashexpand",
-               .help = "never grow the hash table",
-               .apply = Set(&Settings::hash_expand, false)},
-              {.name = "hash_algorithm",
-               .argument = "name",
-               .setting = "hash_algorithm",
-               .default_text = "murmur3",
-               .range = "jenkins, murmur3 or xxh3",
-               .help = "the hash table's hash",
-               .apply = ApplyHashAlgorithm}});
+  AppendRows(
+      rows, OptionGroup::kMemory, kOwnIndex,
+      {{.name = "hashpower",
+        .argument = "num",
+        .setting = "hashpower_init",
+        .default_text = "0",
+        .range = "a number from 12 to 32",
+        .help = "logarithm of the first number of hash buckets",
+        .missing = "Missing numeric argument for hashpower",
+        .apply = Number(&Settings::hashpower,
+                        {.min = 12,
+                         .max = 32,
+                         .below = "Initial hashtable multiplier of %d is too low",
+                         .above = "Initial hashtable multiplier of %d is too high: choose a value "
+                                  "based on \"STAT hash_power_level\" from a running instance"})},
+       {.name = "no_hashexpand",
+        .help = "never grow the hash table",
+        .apply = Set(&Settings::hash_expand, false)},
+       {.name = "hash_algorithm",
+        .argument = "name",
+        .setting = "hash_algorithm",
+        .default_text = "murmur3",
+        .range = "jenkins, murmur3 or xxh3",
+        .help = "the hash table's hash",
+        .apply = ApplyHashAlgorithm}});
 }
 
 void AddLogRows(std::vector<OptionRow>* rows) {
