@@ -23,6 +23,18 @@ void LogMutation(Session& session, std::string_view key, std::string_view status
                   value_bytes));
 }
 
+uint64_t SizeForDeletionLog(Session& session, const storage::Key& key) {
+  uint64_t bytes = 0;
+  if (!session.server().log->Wants(LogKind::kDeletions)) return bytes;
+  storage::FetchOptions options;
+  options.count_access = false;
+  // Whether it was found shows in the deletion.
+  static_cast<void>(
+      session.store().Fetch(key, options, session.now(),
+                            [&bytes](const storage::ItemView& item) { bytes = item.value_bytes; }));
+  return bytes;
+}
+
 void LogDeletion(Session& session, std::string_view key, std::string_view command,
                  unsigned class_id, uint64_t value_bytes) {
   session.server().log->Publish(

@@ -14,6 +14,9 @@ void LogFetch(Session& session, std::string_view key, std::string_view status, u
 /// type=item_store; status and command in memcached's words.
 void LogMutation(Session& session, std::string_view key, std::string_view status,
                  std::string_view command, int64_t ttl, unsigned class_id, uint64_t value_bytes);
+/// The size to log the deletion of `key` with: asked before the item is deleted; 0 without looking
+/// while nobody watches deletions.
+uint64_t SizeForDeletionLog(Session& session, const storage::Key& key);
 /// type=deleted; command is delete or md.
 void LogDeletion(Session& session, std::string_view key, std::string_view command,
                  unsigned class_id, uint64_t value_bytes);

@@ -62,13 +62,14 @@ void ServeDelete(Session& session, const BinaryRequest& request) {
   if (prefixes.enabled()) prefixes.RecordDelete(request.key);
   storage::DeleteOptions options;
   if (request.cas != 0) options.compare_cas = request.cas;
+  const storage::Key key = session.store().MakeKey(request.key);
+  const uint64_t value_bytes = SizeForDeletionLog(session, key);
   unsigned class_id = 0;
-  switch (session.store().Delete(session.store().MakeKey(request.key), options, session.now(),
-                                 &class_id)) {
+  switch (session.store().Delete(key, options, session.now(), &class_id)) {
     case storage::DeleteStatus::kDeleted:
       ++session.stats().ForClass(class_id).delete_hits;
       if (session.server().log->Wants(LogKind::kDeletions)) {
-        LogDeletion(session, request.key, "delete", class_id, 0);
+        LogDeletion(session, request.key, "delete", class_id, value_bytes);
       }
       ReplyStored(session, request, 0);
       return;

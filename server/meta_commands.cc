@@ -129,8 +129,8 @@ storage::FetchOptions MetaGetOptions(Session& session, const MetaFlags& meta) {
   if (meta.has_ttl) options.touch = clock.ExpiryFromWire(meta.ttl, session.now());
   if (meta.has_vivify) {
     const bool touched_after = meta.has_ttl && meta.Precedes('N', 'T');
-    options.vivify = touched_after ? *options.touch
-                                   : clock.ExpiryFromWire(meta.vivify_ttl, session.now());
+    options.vivify =
+        touched_after ? *options.touch : clock.ExpiryFromWire(meta.vivify_ttl, session.now());
     options.vivify_cas = meta.has_new_cas ? meta.new_cas : 0;
   }
   options.recache_below_ms = RecacheBelowMs(session, meta);
@@ -161,20 +161,22 @@ void ServeMetaGet(Session& session, const TextRequest& request) {
   const Output::Mark mark = out.mark();
   unsigned class_id = 0;
   uint64_t value_bytes = 0;
-  const FetchStatus status =
-      session.store().Fetch(session.store().MakeKey(key.bytes()), options, session.now(),
-                            [&](const ItemView& item) {
-                              out.TruncateTo(mark);
-                              class_id = item.class_id;
-                              value_bytes = item.value_bytes;
-                              AppendMetaHit(session, request, item, options);
-                            });
+  const FetchStatus status = session.store().Fetch(session.store().MakeKey(key.bytes()), options,
+                                                   session.now(), [&](const ItemView& item) {
+                                                     out.TruncateTo(mark);
+                                                     class_id = item.class_id;
+                                                     value_bytes = item.value_bytes;
+                                                     AppendMetaHit(session, request, item, options);
+                                                   });
   const bool hit = status == FetchStatus::kHit;
   CountMetaGet(session, request.meta, status, class_id);
   if (session.server().log->Wants(LogKind::kFetchers)) {
     const bool expired = status == FetchStatus::kMissExpired;
-    LogFetch(session, key.bytes(), hit ? "found" : expired ? "expired" : "not_found", class_id,
-             value_bytes);
+    LogFetch(session, key.bytes(),
+             hit       ? "found"
+             : expired ? "expired"
+                       : "not_found",
+             class_id, value_bytes);
   }
   if (!hit && !request.meta.quiet) AppendWithoutItem(session, request, key, "EN");
 }
@@ -194,15 +196,17 @@ void ServeMetaDelete(Session& session, const TextRequest& request) {
     options.touch = Expiry::Never();
   }
   if (meta.has_new_cas) options.explicit_cas = meta.new_cas;
+  const storage::Key stored_key = session.store().MakeKey(key.bytes());
+  const uint64_t value_bytes = SizeForDeletionLog(session, stored_key);
   unsigned class_id = 0;
-  const storage::DeleteStatus status = session.store().Delete(
-      session.store().MakeKey(key.bytes()), options, session.now(), &class_id);
+  const storage::DeleteStatus status =
+      session.store().Delete(stored_key, options, session.now(), &class_id);
   switch (status) {
     case storage::DeleteStatus::kDeleted:
       if (!meta.invalidate) {
         ++session.stats().ForClass(class_id).delete_hits;
         if (session.server().log->Wants(LogKind::kDeletions)) {
-          LogDeletion(session, key.bytes(), "md", class_id, 0);
+          LogDeletion(session, key.bytes(), "md", class_id, value_bytes);
         }
       }
       if (!meta.quiet) AppendWithoutItem(session, request, key, "HD");
@@ -237,8 +241,8 @@ storage::ArithmeticOptions MetaArithmeticOptions(Session& session, const MetaFla
   if (meta.has_ttl) options.touch = clock.ExpiryFromWire(meta.ttl, session.now());
   if (meta.has_vivify) {
     const bool touched_after = meta.has_ttl && meta.Precedes('N', 'T');
-    options.create = touched_after ? *options.touch
-                                   : clock.ExpiryFromWire(meta.vivify_ttl, session.now());
+    options.create =
+        touched_after ? *options.touch : clock.ExpiryFromWire(meta.vivify_ttl, session.now());
   }
   if (meta.has_cas && meta.cas != 0) options.compare_cas = meta.cas;
   if (meta.has_new_cas) options.explicit_cas = meta.new_cas;
@@ -250,8 +254,8 @@ void AppendArithmeticHit(Session& session, const TextRequest& request, const Met
   const MetaFlags& meta = request.meta;
   const Clock& clock = *session.server().clock;
   char digits[protocol::kMaxDecimalBytes];
-  const std::string_view text(
-      digits, static_cast<size_t>(protocol::WriteDecimal(number, digits) - digits));
+  const std::string_view text(digits,
+                              static_cast<size_t>(protocol::WriteDecimal(number, digits) - digits));
   MetaReply reply(&session.out());
   reply.Add(meta.value ? fmt::format("VA {}", text.size()) : "HD");
   Expiry expiry = item.created ? Expiry::Never() : item.expiry_before;
@@ -347,11 +351,11 @@ void ServeMetaDebug(Session& session, const TextRequest& request) {
           shown.resize(protocol::Base64EncodedBytes(item.key.size()));
           protocol::Base64Encode(item.key, shown.data());
         }
-        answer = fmt::format("ME {} exp={} la={} cas={} fetch={} cls={} size={}", shown,
-                             Clock::SecondsLeft(item.expiry, now),
-                             std::max<int64_t>(0, now.ms / 1000 - item.last_access.ms / 1000),
-                             item.cas, item.fetched_before ? "yes" : "no", item.class_id,
-                             item.accounted_bytes);
+        answer =
+            fmt::format("ME {} exp={} la={} cas={} fetch={} cls={} size={}", shown,
+                        Clock::SecondsLeft(item.expiry, now),
+                        std::max<int64_t>(0, now.ms / 1000 - item.last_access.ms / 1000), item.cas,
+                        item.fetched_before ? "yes" : "no", item.class_id, item.accounted_bytes);
       });
   Reply(session, status == FetchStatus::kHit ? answer : "EN");
 }

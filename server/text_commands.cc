@@ -23,8 +23,7 @@ constexpr size_t kTerminatorBytes = 2;
 
 /// What a browser or a scanner sends is no command at all.
 bool LooksLikeHttp(std::string_view line) {
-  return line.find(' ') != std::string_view::npos &&
-         protocol::LastToken(line).starts_with("HTTP/");
+  return line.find(' ') != std::string_view::npos && protocol::LastToken(line).starts_with("HTTP/");
 }
 
 /// A line that is no data command: an operator's, or none.
@@ -157,13 +156,14 @@ void ServeDelete(Session& session, const TextRequest& request) {
   if (session.server().prefix_stats->enabled()) {
     session.server().prefix_stats->RecordDelete(request.key);
   }
+  const storage::Key key = session.store().MakeKey(request.key);
+  const uint64_t value_bytes = SizeForDeletionLog(session, key);
   unsigned class_id = 0;
-  const storage::DeleteStatus status =
-      session.store().Delete(session.store().MakeKey(request.key), {}, session.now(), &class_id);
+  const storage::DeleteStatus status = session.store().Delete(key, {}, session.now(), &class_id);
   if (status == storage::DeleteStatus::kDeleted) {
     ++session.stats().ForClass(class_id).delete_hits;
     if (session.server().log->Wants(LogKind::kDeletions)) {
-      LogDeletion(session, request.key, "delete", class_id, 0);
+      LogDeletion(session, request.key, "delete", class_id, value_bytes);
     }
     ReplyUnless(session, request.noreply, "DELETED");
   } else {

@@ -18,13 +18,6 @@ MIB = 1 << 20
 GROWTH = (256 if os.environ.get("CAIRN_SANITIZE") else 8) * MIB
 
 
-def watch(server, kinds):
-    client = server.connect()
-    client.send(b"watch " + kinds + b"\r\n")
-    assert client.read_line() == b"OK\r\n"
-    return client
-
-
 def next_event(watcher, kind):
     """The next line of this type, without time and number."""
     while True:
@@ -39,8 +32,13 @@ def next_event(watcher, kind):
 class Watch(checks.ServerCase):
     options = ["-m", "8", "-I", "1m"]
 
+    def watch(self, kinds):
+        client = self.client()
+        self.assertEqual(client.ask(b"watch " + kinds + b"\r\n"), b"OK\r\n")
+        return client
+
     def test_requests_are_logged(self):
-        watcher = watch(self.server, b"fetchers mutations deletions")
+        watcher = self.watch(b"fetchers mutations deletions")
         client = self.client()
         client.ask(b"set a%b 0 50 3\r\nxyz\r\n")
         self.assertRegex(next_event(watcher, b"item_store"),
@@ -55,7 +53,7 @@ class Watch(checks.ServerCase):
         self.assertRegex(next_event(watcher, b"deleted"), r"^type=deleted key=a%25b cmd=delete clsid=\d+ size=3$")
 
     def test_connections_are_logged(self):
-        watcher = watch(self.server, b"connevents")
+        watcher = self.watch(b"connevents")
         client = self.server.connect()
         port = client.sock.getsockname()[1]
         self.assertRegex(next_event(watcher, b"conn_new"),
@@ -65,7 +63,7 @@ class Watch(checks.ServerCase):
                          rf"^type=conn_close rip=127.0.0.1 rport={port} transport=tcp reason=normal cfd=\d+$")
 
     def test_evictions_are_logged(self):
-        watcher = watch(self.server, b"evictions")
+        watcher = self.watch(b"evictions")
         client = self.client()
         value = b"v" * 1000
         for start in range(0, 20000, 1000):
@@ -76,23 +74,23 @@ class Watch(checks.ServerCase):
                          r"^type=eviction key=e%3A\d+ fetch=no ttl=-1 la=\d+ clsid=\d+ size=1000$")
 
     def test_a_watcher_only_receives(self):
-        watcher = watch(self.server, b"mutations")
+        watcher = self.watch(b"mutations")
         watcher.send(b"version\r\nget a\r\n")
         client = self.client()
         client.ask(b"set k 0 0 1\r\nx\r\n")
         self.assertIn("key=k ", next_event(watcher, b"item_store"))
 
     def test_watchers_are_limited_and_leave(self):
-        watchers = [watch(self.server, b"fetchers") for _ in range(20)]
+        watchers = [self.watch(b"fetchers") for _ in range(20)]
         client = self.client()
         self.assertEqual(client.ask(b"watch\r\n"), b"WATCHER_TOO_MANY log watcher limit reached\r\n")
         for watcher in watchers:
             watcher.close()
         checks.until(lambda: self.stats()["log_watchers"] == "0", "watchers are gone")
-        watch(self.server, b"fetchers").close()
+        self.watch(b"fetchers").close()
 
     def test_who_does_not_read_loses_lines_and_is_told(self):
-        slow = watch(self.server, b"fetchers")
+        slow = self.watch(b"fetchers")
         client = self.client()
         before = self.server.rss()
         batches, batch = 100, 2000
