@@ -29,14 +29,15 @@ def skip_all(reason):
     sys.exit(servers.SKIPPED)
 
 
-def need_program(*names):
-    """The path of the first program found in $PATH or the usual system folders; else skips the script."""
+def tool(name):
+    """The path of a program in $PATH or the usual system folders, or None."""
     folders = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    for name in names:
-        found = shutil.which(name, path=folders)
-        if found:
-            return found
-    return skip_all(f"{' or '.join(names)} is not installed")
+    return shutil.which(name, path=folders)
+
+
+def need_program(name):
+    """The path of a program as by tool(); skips the script when it is not installed."""
+    return tool(name) or skip_all(f"{name} is not installed")
 
 
 def need_module(name):
