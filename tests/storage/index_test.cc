@@ -149,7 +149,7 @@ TEST_CASE("Every bit of the hash of similar keys is set half of the time") {
   int set[64] = {};
   for (int i = 0; i < kCount; ++i) {
     const uint64_t h = hash("key:" + std::to_string(i));
-    for (int bit = 0; bit < 64; ++bit) set[bit] += h >> bit & 1;
+    for (int bit = 0; bit < 64; ++bit) set[bit] += static_cast<int>(h >> bit & 1);
   }
   for (const int count : set) {
     CHECK(count > kCount * 0.47);
