@@ -34,8 +34,10 @@ void PrintNotes(const Settings& settings) {
 
 int RunServer(const Settings& settings) {
   using namespace cairn::server;
+  HoldSignals();
   PrintNotes(settings);
-  if (const auto error = RaiseLimits(settings, kOwnFds + kOwnFdsPerThread * settings.thread_count)) {
+  if (const auto error =
+          RaiseLimits(settings, kOwnFds + kOwnFdsPerThread * settings.thread_count)) {
     return Refuse(*error);
   }
   Server server;

@@ -66,8 +66,8 @@ std::optional<Exit> ApplyProtocol(OptionState& state, const OptionRow&, Value va
   } else if (*value == "binary") {
     protocol = BindingProtocol::kBinary;
   } else {
-    return Mistake(fmt::format("Invalid value for binding protocol: {} -- should be one of auto, "
-                               "binary, or ascii",
+    return Mistake(fmt::format("Invalid value for binding protocol: {}\n"
+                               " -- should be one of auto, binary, or ascii",
                                *value),
                    kExitUsage);
   }

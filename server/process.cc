@@ -70,6 +70,13 @@ bool ReplaceFile(const std::string& path, const std::string& temporary, std::str
   return std::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
+void ChangeSignalMask(int how) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&signals, signal);
+  pthread_sigmask(how, &signals, nullptr);
+}
+
 void WarnOfRunningProcess(const std::string& path) {
   std::ifstream file(path);
   unsigned pid = 0;
@@ -141,6 +148,9 @@ void LockMemory(const Settings& settings) {
     fmt::print(stderr, "warning: -k invalid, mlockall() failed: {}\n", std::strerror(errno));
   }
 }
+
+void HoldSignals() { ChangeSignalMask(SIG_BLOCK); }
+void ReleaseSignals() { ChangeSignalMask(SIG_UNBLOCK); }
 
 std::optional<StartError> IgnoreSigPipe() {
   if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) {

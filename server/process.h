@@ -11,8 +11,9 @@
 #include "server/settings.h"
 
 /// The life of the process outside its event loops. Everything here is called by main before there
-/// are threads (or when they are gone), in this order: RaiseLimits, DropPrivileges, Daemonize,
-/// LockMemory, IgnoreSigPipe, then WritePortFile and WritePidFile once the listeners stand.
+/// are threads (or when they are gone), in this order: HoldSignals, RaiseLimits, DropPrivileges,
+/// Daemonize, LockMemory, IgnoreSigPipe, WritePortFile and PidFile::Write once the listeners stand,
+/// and ReleaseSignals when signals have handlers.
 namespace cairn::server {
 
 /// Why the start stops: a line for stderr and memcached's exit code for it.
@@ -38,6 +39,12 @@ void LockMemory(const Settings& settings);
 
 /// Writing to a connection that has gone must be an error, not a signal.
 std::optional<StartError> IgnoreSigPipe();
+
+/// Between these the signals that end the server or have it read files again wait, so that one that
+/// comes before there is a handler neither kills nor is lost. Threads made in between never get
+/// them.
+void HoldSignals();
+void ReleaseSignals();
 
 /// A socket that listens.
 struct BoundPort {

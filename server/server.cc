@@ -134,6 +134,7 @@ std::optional<StartError> Server::Run() {
     }
   }
   for (const std::unique_ptr<Worker>& worker : parts.workers) worker->Start();
+  ReleaseSignals();
   event_base_dispatch(parts.base.get());
 
   parts.acceptor->Close();

@@ -122,12 +122,14 @@ void AddMemoryRows(std::vector<OptionRow>* rows) {
         .range = "a number from 12 to 32",
         .help = "logarithm of the first number of hash buckets",
         .missing = "Missing numeric argument for hashpower",
-        .apply = Number(&Settings::hashpower,
-                        {.min = 12,
-                         .max = 32,
-                         .below = "Initial hashtable multiplier of %d is too low",
-                         .above = "Initial hashtable multiplier of %d is too high: choose a value "
-                                  "based on \"STAT hash_power_level\" from a running instance"})},
+        .apply = Number(
+            &Settings::hashpower,
+            {.min = 12,
+             .max = 32,
+             .below = "Initial hashtable multiplier of %d is too low",
+             .above =
+                 "Initial hashtable multiplier of %d is too high\n"
+                 "Choose a value based on \"STAT hash_power_level\" from a running instance"})},
        {.name = "no_hashexpand",
         .help = "never grow the hash table",
         .apply = Set(&Settings::hash_expand, false)},

@@ -103,7 +103,7 @@ TEST_CASE("Bad values end the start with memcached's line and exit code") {
   CHECK(Refused({"-n", "0"}) == "1 Chunk size must be greater than 0\n");
   CHECK(Refused({"-D", " "}) == "1 No delimiter specified\n");
   CHECK(Refused({"-B", "http"}) ==
-        "64 Invalid value for binding protocol: http -- should be one of auto, binary, or "
+        "64 Invalid value for binding protocol: http\n -- should be one of auto, binary, or "
         "ascii\n");
   CHECK(Refused({"-I", "1023"}) == "64 Item max size cannot be less than 1024 bytes.\n");
   CHECK(Refused({"-I", "1mb"}) == "64 Item max size cannot be less than 1024 bytes.\n");
