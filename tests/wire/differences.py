@@ -12,9 +12,13 @@ Not generated while 1.6.18 is the oracle, since no rule could tell (the transcri
 - flags younger than 1.6.18: E, mg C, md x, ms N, ms s; and ms c, which 1.6.22 corrected;
 - `ma` with both N and q: 1.6.18 answered when it created the number;
 - `shutdown` and `stats` groups that are the beginning of a word.
-Nor with any memcached as the oracle: an opaque that is too long (memcached finds out after it did what was asked); binary packets of unknown opcodes with a key or extras, and touch and gat with a value
-(memcached loses track of where packets begin); changing in place what was stored with a key in base64 (memcached forgets how
-the key was spelled); `ma` with T (lost when the number grows); counting in values of blanks alone (it reads on behind them); a delayed flush after one at once (it revives what was flushed).
+Nor with any memcached as the oracle, because it does there what nobody should copy:
+- an opaque that is too long: memcached finds out after it did what was asked;
+- binary packets of unknown opcodes with a key or extras, touch and gat with a value: it loses track of where packets begin;
+- changing in place what was stored with a key in base64: it forgets how the key was spelled;
+- `ma` with T: lost when the number grows and the item is replaced;
+- counting in values of blanks alone: it reads on behind the value;
+- a delayed flush after one at once: it revives what was flushed.
 """
 
 import re

@@ -147,7 +147,8 @@ def _bad_flags(context):
     name = rng.choice([b"mg", b"md", b"ma"])
     spelled = b"Zm9" if flags == b"b" else key
     counts = [key] if name != b"mg" else []
-    return Command(name + b" " + spelled + b" " + flags + b"\r\n", difference="md_errors" if name == b"md" else None, counts=counts, reads=[key])
+    difference = "md_errors" if name == b"md" else None
+    return Command(b" ".join([name, spelled, flags]) + b"\r\n", difference=difference, counts=counts, reads=[key])
 
 
 def _bad_ms(context):

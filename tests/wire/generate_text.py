@@ -152,15 +152,16 @@ def _bad_line(context):
     if kind == 3:
         return Command(b"%s %s 0 0 %d%s\r\n%s\r\n" % (name, b"k" * 251, len(body), cas, body), difference="swallow")
     if kind == 4:
-        return Command(b"cas a 0 0 %d %s\r\n%s\r\n" % (len(body), rng.choice([b"x", b"-1", b"1x"]), body), difference="swallow")
+        number = rng.choice([b"x", b"-1", b"1x"])
+        return Command(b"cas a 0 0 %d %s\r\n%s\r\n" % (len(body), number, body), difference="swallow")
     line = rng.choice([b"incr %s 1", b"decr %s 1", b"delete %s", b"touch %s 0", b"mg %s v", b"md %s", b"me %s"])
     return Command(line % (b"k" * 251) + b"\r\n")
 
 
 def _few_tokens(context):
     line = context.rng.choice([b"get", b"gets", b"gat", b"gats", b"set", b"set a", b"set a 0", b"set a 0 0", b"add a 0 0",
-                               b"cas a 0 0", b"delete", b"incr", b"incr a", b"decr a", b"touch", b"touch a", b"verbosity", b"mg",
-                               b"ms", b"md", b"ma", b"me", b"ms a"])
+                               b"cas a 0 0", b"delete", b"incr", b"incr a", b"decr a", b"touch", b"touch a", b"verbosity",
+                               b"mg", b"ms", b"md", b"ma", b"me", b"ms a"])
     return Command(line + b"\r\n", difference="few_tokens")
 
 
@@ -176,5 +177,5 @@ def _long(context):
 def unfinished(context):
     """A request without its end."""
     rng = context.rng
-    return Command(rng.choice([b"get a", b"set a 0 0 10\r\nabc", b"set a 0 0 3\r\nabc", b"set a 0 0 3\r\nabc\r", b"ms a 5\r\nab",
-                               b"version", b"set a 0 0 2000000\r\nabc", b"set a 0 0 600000\r\n" + b"x" * 300000]))
+    return Command(rng.choice([b"get a", b"set a 0 0 10\r\nabc", b"set a 0 0 3\r\nabc", b"set a 0 0 3\r\nabc\r",
+                               b"ms a 5\r\nab", b"version", b"set a 0 0 2000000\r\nabc", b"set a 0 0 600000\r\n" + b"x" * 300000]))
