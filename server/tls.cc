@@ -117,6 +117,10 @@ absl::StatusOr<TlsContexts::Context> TlsContexts::NewContext(ListenTls mode) {
 #endif
   }
   SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION);
+#ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
+  // Clients that just close are no error: requests say where they end.
+  SSL_CTX_set_options(raw, SSL_OP_IGNORE_UNEXPECTED_EOF);
+#endif
   SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                             SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   return context;
