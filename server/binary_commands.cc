@@ -6,6 +6,7 @@
 #include "protocol/version.h"
 #include "server/access_log.h"
 #include "server/commands.h"
+#include "server/flush.h"
 #include "server/log_hub.h"
 #include "server/prefix_stats.h"
 #include "server/runtime_settings.h"
@@ -145,13 +146,7 @@ void ServeFlush(Session& session, const BinaryRequest& request) {
     return;
   }
   ++session.stats().cmd_flush;
-  const storage::Time now = session.now();
-  storage::Time when = now;
-  if (request.exptime != 0) {
-    const storage::Expiry expiry = session.server().clock->ExpiryFromWire(request.exptime, now);
-    if (!expiry.Passed(now)) when = expiry.at();
-  }
-  session.store().Flush(when, now);
+  FlushFromWire(session, request.exptime);
   ReplyStored(session, request, 0);
 }
 

@@ -6,6 +6,7 @@
 #include "protocol/version.h"
 #include "server/access_log.h"
 #include "server/commands.h"
+#include "server/flush.h"
 #include "server/log_hub.h"
 #include "server/prefix_stats.h"
 #include "server/runtime_settings.h"
@@ -232,13 +233,7 @@ void ServeFlushAll(Session& session, const TextRequest& request) {
     ReplyUnless(session, request.noreply, request.error);
     return;
   }
-  const storage::Time now = session.now();
-  storage::Time when = now;
-  if (request.exptime > 0) {
-    const storage::Expiry expiry = session.server().clock->ExpiryFromWire(request.exptime, now);
-    when = expiry.Passed(now) ? now : expiry.at();
-  }
-  session.store().Flush(when, now);
+  FlushFromWire(session, request.exptime);
   ReplyUnless(session, request.noreply, "OK");
 }
 
