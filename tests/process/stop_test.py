@@ -32,6 +32,12 @@ class Signals(Stopping):
                 self.assertEqual(client.read_all(), b"")
                 self.assertEqual(server.log(), "")
 
+    def test_as_soon_as_it_accepts(self):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT) * 5:
+            server = self.start()
+            server.signal(number)
+            self.ends(server)
+
     def test_verbose_says_why(self):
         server = self.start("-v")
         server.signal(signal.SIGTERM)
