@@ -25,37 +25,37 @@ enum class Shape : uint8_t {
 };
 
 // enumerator, word, shape, usage, help
-#define CAIRN_TEXT_COMMANDS(X)                                                                    \
-  X(kGet, "get", kKeys, "get <key>+", "reads values")                                          \
-  X(kGets, "gets", kKeys, "gets <key>+", "reads values with their CAS unique")                 \
-  X(kGat, "gat", kTouchKeys, "gat <exptime> <key>+", "reads values and sets their expiry")     \
-  X(kGats, "gats", kTouchKeys, "gats <exptime> <key>+",                                        \
-    "reads values with their CAS unique and sets their expiry")                                   \
-  X(kSet, "set", kStore, "set <key> <flags> <exptime> <bytes> [noreply]", "stores")            \
-  X(kAdd, "add", kStore, "add <key> <flags> <exptime> <bytes> [noreply]",                      \
-    "stores when the key is missing")                                                             \
-  X(kReplace, "replace", kStore, "replace <key> <flags> <exptime> <bytes> [noreply]",          \
-    "stores when the key is there")                                                               \
-  X(kAppend, "append", kStore, "append <key> <flags> <exptime> <bytes> [noreply]",             \
-    "adds behind a value; flags and exptime stay")                                                \
-  X(kPrepend, "prepend", kStore, "prepend <key> <flags> <exptime> <bytes> [noreply]",          \
-    "adds before a value; flags and exptime stay")                                                \
-  X(kCas, "cas", kStoreCas, "cas <key> <flags> <exptime> <bytes> <cas> [noreply]",             \
-    "stores when nobody else has since the CAS unique was read")                                  \
-  X(kDelete, "delete", kKey, "delete <key> [noreply]", "deletes")                              \
-  X(kIncr, "incr", kKeyNumber, "incr <key> <delta> [noreply]", "adds to a decimal number")     \
-  X(kDecr, "decr", kKeyNumber, "decr <key> <delta> [noreply]",                                 \
-    "subtracts from a decimal number, down to 0")                                                 \
-  X(kTouch, "touch", kKeyNumber, "touch <key> <exptime> [noreply]", "sets the expiry")         \
-  X(kFlushAll, "flush_all", kFlush, "flush_all [<delay>] [noreply]",                           \
-    "forgets everything, now or after a delay")                                                   \
-  X(kMetaGet, "mg", kMeta, "mg <key> <flag>*", "meta get")                                     \
-  X(kMetaSet, "ms", kMetaStore, "ms <key> <bytes> <flag>*", "meta set")                        \
-  X(kMetaDelete, "md", kMeta, "md <key> <flag>*", "meta delete")                               \
-  X(kMetaArithmetic, "ma", kMeta, "ma <key> <flag>*", "meta arithmetic")                       \
-  X(kMetaDebug, "me", kMeta, "me <key> [b]", "what is known of an item")                       \
-  X(kMetaNoop, "mn", kNone, "mn", "answers MN: the end of a batch")                            \
-  X(kVersion, "version", kNone, "version", "names the version")                                \
+#define CAIRN_TEXT_COMMANDS(X)                                                             \
+  X(kGet, "get", kKeys, "get <key>+", "reads values")                                      \
+  X(kGets, "gets", kKeys, "gets <key>+", "reads values with their CAS unique")             \
+  X(kGat, "gat", kTouchKeys, "gat <exptime> <key>+", "reads values and sets their expiry") \
+  X(kGats, "gats", kTouchKeys, "gats <exptime> <key>+",                                    \
+    "reads values with their CAS unique and sets their expiry")                            \
+  X(kSet, "set", kStore, "set <key> <flags> <exptime> <bytes> [noreply]", "stores")        \
+  X(kAdd, "add", kStore, "add <key> <flags> <exptime> <bytes> [noreply]",                  \
+    "stores when the key is missing")                                                      \
+  X(kReplace, "replace", kStore, "replace <key> <flags> <exptime> <bytes> [noreply]",      \
+    "stores when the key is there")                                                        \
+  X(kAppend, "append", kStore, "append <key> <flags> <exptime> <bytes> [noreply]",         \
+    "adds behind a value; flags and exptime stay")                                         \
+  X(kPrepend, "prepend", kStore, "prepend <key> <flags> <exptime> <bytes> [noreply]",      \
+    "adds before a value; flags and exptime stay")                                         \
+  X(kCas, "cas", kStoreCas, "cas <key> <flags> <exptime> <bytes> <cas> [noreply]",         \
+    "stores when nobody else has since the CAS unique was read")                           \
+  X(kDelete, "delete", kKey, "delete <key> [noreply]", "deletes")                          \
+  X(kIncr, "incr", kKeyNumber, "incr <key> <delta> [noreply]", "adds to a decimal number") \
+  X(kDecr, "decr", kKeyNumber, "decr <key> <delta> [noreply]",                             \
+    "subtracts from a decimal number, down to 0")                                          \
+  X(kTouch, "touch", kKeyNumber, "touch <key> <exptime> [noreply]", "sets the expiry")     \
+  X(kFlushAll, "flush_all", kFlush, "flush_all [<delay>] [noreply]",                       \
+    "forgets everything, now or after a delay")                                            \
+  X(kMetaGet, "mg", kMeta, "mg <key> <flag>*", "meta get")                                 \
+  X(kMetaSet, "ms", kMetaStore, "ms <key> <bytes> <flag>*", "meta set")                    \
+  X(kMetaDelete, "md", kMeta, "md <key> <flag>*", "meta delete")                           \
+  X(kMetaArithmetic, "ma", kMeta, "ma <key> <flag>*", "meta arithmetic")                   \
+  X(kMetaDebug, "me", kMeta, "me <key> [b]", "what is known of an item")                   \
+  X(kMetaNoop, "mn", kNone, "mn", "answers MN: the end of a batch")                        \
+  X(kVersion, "version", kNone, "version", "names the version")                            \
   X(kQuit, "quit", kNone, "quit", "closes the connection")
 
 enum class Verb : uint8_t {

@@ -43,6 +43,7 @@ std::optional<LooseNumber> ParseLoose(std::string_view token) {
 }  // namespace
 
 std::optional<int32_t> ParseStrictInt32(std::string_view token) {
+  if (token == "-") return 0;
   return ParseWhole<int32_t>(token, kMax32Characters);
 }
 

@@ -8,7 +8,8 @@
 /// The two ways in which memcached reads numbers on the wire, and how it writes them.
 namespace cairn::protocol {
 
-/// Strict: an optional '-' and digits, nothing else, at most 11 characters; nothing on overflow.
+/// Strict: an optional '-' and digits, nothing else, at most 11 characters; nothing on overflow. A
+/// '-' alone is 0, as memcached has it.
 std::optional<int32_t> ParseStrictInt32(std::string_view token);
 /// Strict and without a sign; at most 11 characters.
 std::optional<uint32_t> ParseStrictUint32(std::string_view token);

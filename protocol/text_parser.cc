@@ -154,8 +154,7 @@ void ParseMeta(std::string_view rest, TextRequest* request) {
   }
   if (!error) return;
   request->status = ParseStatus::kBadValue;
-  request->error =
-      request->verb == Verb::kMetaArithmetic ? kBadArithmeticFlag : *error;
+  request->error = request->verb == Verb::kMetaArithmetic ? kBadArithmeticFlag : *error;
 }
 
 }  // namespace

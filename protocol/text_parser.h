@@ -48,14 +48,14 @@ struct TextRequest {
   Verb verb = Verb::kGet;
   bool noreply = false;
   bool has_body = false;
-  uint32_t body_bytes = 0;     ///< without CRLF; with has_body
+  uint32_t body_bytes = 0;  ///< without CRLF; with has_body
   uint32_t client_flags = 0;
-  int32_t exptime = 0;         ///< as on the wire
-  uint64_t number = 0;         ///< delta or CAS
-  std::string_view key;        ///< as on the line
-  std::string_view keys;       ///< kKeys, kTouchKeys: the rest of the line from the first key on
-  std::string_view error;      ///< kBadValue, or a bad delay of flush_all: the answer, without CRLF
-  MetaFlags meta;              ///< kMeta, kMetaStore
+  int32_t exptime = 0;     ///< as on the wire
+  uint64_t number = 0;     ///< delta or CAS
+  std::string_view key;    ///< as on the line
+  std::string_view keys;   ///< kKeys, kTouchKeys: the rest of the line from the first key on
+  std::string_view error;  ///< kBadValue, or a bad delay of flush_all: the answer, without CRLF
+  MetaFlags meta;          ///< kMeta, kMetaStore
 };
 
 /// Parses one line (as FindLine gives it). `raw_bytes` is its length with its end.

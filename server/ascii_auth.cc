@@ -5,6 +5,7 @@
 namespace cairn::server {
 namespace {
 
+constexpr size_t kMinInputBytes = 3;
 // A set line cannot be shorter; what is, is no client of ours.
 constexpr size_t kMinLineBytes = 6;
 constexpr uint32_t kMaxTokenBytes = 16384;
@@ -39,6 +40,7 @@ void Judge(Session& session, std::string_view token) {
 }  // namespace
 
 Step ServeUnauthenticated(Session& session, std::string_view input) {
+  if (input.size() < kMinInputBytes) return {StepStatus::kNeedMore};
   const size_t newline = input.find('\n');
   if (newline == std::string_view::npos) {
     const bool junk = input.size() > protocol::kMaxUnfinishedLineBytes;

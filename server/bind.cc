@@ -71,8 +71,8 @@ void ReadBack(BoundSocket* socket) {
 }
 
 absl::Status Binder::BindOne(const addrinfo& info, const ListenAddress& address, bool datagram) {
-  const int fd = socket(info.ai_family, info.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                        info.ai_protocol);
+  const int fd =
+      socket(info.ai_family, info.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, info.ai_protocol);
   if (fd < 0) return Failure("socket()");
   BoundSocket bound;
   bound.fd = fd;
@@ -123,8 +123,8 @@ absl::Status Binder::BindUnix() {
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   if (path.size() >= sizeof name.sun_path) {
-    return absl::InvalidArgumentError(fmt::format(
-        "the path has {} bytes, at most {} fit", path.size(), sizeof name.sun_path - 1));
+    return absl::InvalidArgumentError(fmt::format("the path has {} bytes, at most {} fit",
+                                                  path.size(), sizeof name.sun_path - 1));
   }
   path.copy(name.sun_path, path.size());
   // One that an earlier run left; anything else there is not ours to remove.
@@ -148,8 +148,7 @@ absl::Status Binder::BindUnix() {
 }
 
 absl::Status About(std::string_view what, const absl::Status& status) {
-  return absl::Status(status.code(),
-                      fmt::format("{}: {}", what, std::string(status.message())));
+  return absl::Status(status.code(), fmt::format("{}: {}", what, std::string(status.message())));
 }
 
 }  // namespace

@@ -103,6 +103,10 @@ void Connection::Serve() {
     const std::string input = TakeSavedInput();
     turn = ServeInput(input, continuing);
   }
+  if (finishing_) {
+    if (turn != Turn::kClosed && !Pending()) Close(CloseReason::kShutdown);
+    return;
+  }
   // TLS may hold whole requests that the descriptor says nothing of, so it is asked until dry.
   while (turn == Turn::kAgain) {
     turn = ReadAndServe();
@@ -288,20 +292,12 @@ void Connection::FillFromWatch() {
 }
 
 void Connection::Finish() {
-  if (unsent_ != nullptr && !SendUnsent()) {
+  finishing_ = true;
+  if (unsent_ == nullptr && Pending()) {
+    Serve();
+  } else if (!Pending()) {
     Close(CloseReason::kShutdown);
-    return;
   }
-  if (continue_when_sent_ || serve_saved_) {
-    Output& output = worker_->output();
-    const std::string input = TakeSavedInput();
-    const Progress progress = continue_when_sent_
-                                  ? session_.Continue(input, &output, UINT32_MAX)
-                                  : session_.Process(input, &output, UINT32_MAX);
-    (void)progress;
-    Send(&output);
-  }
-  Close(CloseReason::kShutdown);
 }
 
 }  // namespace cairn::server

@@ -29,7 +29,7 @@ enum class CloseReason : uint8_t { kNormal, kError, kIdle, kShutdown };
 class Connection {
  public:
   struct Origin {
-    std::string peer;            ///< "tcp:127.0.0.1:4711" as `stats conns` shows it
+    std::string peer;  ///< "tcp:127.0.0.1:4711" as `stats conns` shows it
     std::string listen_address;
     LogPeer log_peer;
   };
@@ -47,7 +47,7 @@ class Connection {
   /// excuse that (watching, or an answer that it has not taken).
   bool IdleSince(storage::Time since) const;
   void Close(CloseReason reason);
-  /// Answers what has been read, sends what can be sent without waiting, and closes.
+  /// Reads no more: closes when what was read is answered and sent, which may be at once.
   void Finish();
 
   size_t worker_slot = 0;  ///< the worker's: where it keeps this connection
@@ -62,6 +62,8 @@ class Connection {
   Turn ReadBody(std::span<char> target);
   /// Serves input that lies in the worker's buffer or in saved_input_.
   Turn ServeInput(std::string_view input, bool continuing);
+  /// True while something that was read is not answered, or an answer not sent.
+  bool Pending() const { return unsent_ != nullptr || continue_when_sent_ || serve_saved_; }
   void SaveInput(std::string_view rest);
   std::string TakeSavedInput();
   /// Sends the worker's output; what the client does not take is kept.
@@ -83,6 +85,7 @@ class Connection {
   bool continue_when_sent_ = false;  ///< the session is kBlocked
   bool close_when_sent_ = false;
   bool serve_saved_ = false;  ///< saved_input_ holds whole requests (kYield, kBlocked)
+  bool finishing_ = false;
   bool broken_ = false;
   storage::Time last_active_;
   std::string saved_input_;

@@ -8,8 +8,7 @@ namespace cairn::server {
 void MetaKey::Decode(const protocol::TextRequest& request) {
   bytes_ = request.key;
   if (!request.meta.base64_key) return;
-  bytes_ = std::string_view(decoded_.data(),
-                            *protocol::Base64Decode(request.key, decoded_.data()));
+  bytes_ = std::string_view(decoded_.data(), *protocol::Base64Decode(request.key, decoded_.data()));
 }
 
 bool HasLongOpaque(const protocol::MetaFlags& flags) {

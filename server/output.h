@@ -63,8 +63,8 @@ class Output {
 
  private:
   struct Pinned {
-    size_t at;      // offset in buffer_ that this value stands before
-    size_t bytes;   // of all its pieces
+    size_t at;     // offset in buffer_ that this value stands before
+    size_t bytes;  // of all its pieces
     storage::Pin pin;
     std::vector<std::string_view> pieces;
   };
@@ -72,7 +72,7 @@ class Output {
   std::unique_ptr<char[]> buffer_;
   size_t capacity_ = 0;
   size_t used_ = 0;
-  size_t sent_ = 0;          // of the whole stream: buffer and pinned pieces together
+  size_t sent_ = 0;  // of the whole stream: buffer and pinned pieces together
   size_t pinned_bytes_ = 0;
   std::vector<Pinned> pinned_;
 };

@@ -20,11 +20,11 @@ enum class WireProtocol : uint8_t { kNegotiating, kText, kBinary };
 /// What a session is told of the transport it talks over.
 struct SessionOptions {
   WireProtocol protocol = WireProtocol::kNegotiating;
-  bool negotiable = true;      ///< false: the listener fixed the protocol
-  bool datagram = false;       ///< UDP: no watch, no dumps, no authentication
+  bool negotiable = true;  ///< false: the listener fixed the protocol
+  bool datagram = false;   ///< UDP: no watch, no dumps, no authentication
   bool needs_ascii_auth = false;
   bool needs_sasl = false;
-  int fd = -1;                 ///< as shown in logs
+  int fd = -1;  ///< as shown in logs
 };
 
 /// What the connection must do after a call.

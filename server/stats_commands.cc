@@ -10,6 +10,8 @@
 namespace cairn::server {
 namespace {
 
+constexpr uint32_t kMemcachedSlabClasses = 64;
+
 AdminResult ServeDetail(Session& session, Tokens tokens) {
   if (!session.server().settings->dump_enabled) return "CLIENT_ERROR stats detail not allowed";
   PrefixStats& prefixes = *session.server().prefix_stats;
@@ -31,7 +33,8 @@ AdminResult ServeCachedump(Session& session, Tokens tokens) {
   const auto class_id = protocol::ParseStrictUint32(tokens[2]);
   const auto limit = protocol::ParseStrictUint32(tokens[3]);
   if (!class_id || !limit) return kBadCommandFormat;
-  if (*class_id >= SlabClassLimit(session)) return "CLIENT_ERROR Illegal slab id";
+  // memcached's limit whatever classes there are here: it is what clients know.
+  if (*class_id >= kMemcachedSlabClasses) return "CLIENT_ERROR Illegal slab id";
   session.RunContinuation(MakeCachedump(*class_id, *limit));
   return StepStatus::kDone;
 }

@@ -74,14 +74,13 @@ void ServeKey(Session& session, std::string_view token, const Retrieval& retriev
   const Output::Mark mark = out.mark();
   unsigned class_id = 0;
   uint64_t value_bytes = 0;
-  const FetchStatus status =
-      session.store().Fetch(session.store().MakeKey(token), retrieval.options, session.now(),
-                            [&](const ItemView& item) {
-                              out.TruncateTo(mark);
-                              class_id = item.class_id;
-                              value_bytes = item.value_bytes;
-                              AppendHit(out, item, retrieval.with_cas);
-                            });
+  const FetchStatus status = session.store().Fetch(
+      session.store().MakeKey(token), retrieval.options, session.now(), [&](const ItemView& item) {
+        out.TruncateTo(mark);
+        class_id = item.class_id;
+        value_bytes = item.value_bytes;
+        AppendHit(out, item, retrieval.with_cas);
+      });
   Count(session, retrieval, status, class_id);
   const bool hit = status == FetchStatus::kHit;
   if (session.server().prefix_stats->enabled()) {
@@ -89,8 +88,11 @@ void ServeKey(Session& session, std::string_view token, const Retrieval& retriev
   }
   if (session.server().log->Wants(LogKind::kFetchers)) {
     const bool expired = status == FetchStatus::kMissExpired;
-    LogFetch(session, token, hit ? "found" : expired ? "expired" : "not_found", class_id,
-             value_bytes);
+    LogFetch(session, token,
+             hit       ? "found"
+             : expired ? "expired"
+                       : "not_found",
+             class_id, value_bytes);
   }
 }
 

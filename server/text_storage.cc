@@ -29,9 +29,9 @@ bool IsMeta(const TextRequest& request) { return request.verb == Verb::kMetaSet;
 struct StoreJob {
   MetaKey key;
   StoreOptions options;
-  bool compares_cas = false;          ///< counts as a cas command
-  std::string_view command;           ///< its name in the mutation log
-  std::string_view error;             ///< not empty: refuse with this
+  bool compares_cas = false;  ///< counts as a cas command
+  std::string_view command;   ///< its name in the mutation log
+  std::string_view error;     ///< not empty: refuse with this
 };
 
 std::string_view CommandName(StoreMode mode) {
@@ -275,10 +275,10 @@ void FinishTransfer(Session& session, const std::string& line, Transfer& transfe
   }
   StoreJob job;
   FillJob(session, request, &job);
-  Finish(session, request, job,
-         session.store().Commit(std::move(transfer.reservation),
-                                session.store().MakeKey(job.key.bytes()), job.options,
-                                session.now()));
+  Finish(
+      session, request, job,
+      session.store().Commit(std::move(transfer.reservation),
+                             session.store().MakeKey(job.key.bytes()), job.options, session.now()));
 }
 
 void SwallowBody(Session& session, const TextRequest& request, std::string_view answer) {
@@ -323,8 +323,8 @@ std::optional<size_t> ServeStore(Session& session, const TextRequest& request,
   }
   StoreStatus status = StoreStatus::kStored;
   auto transfer = std::make_unique<Transfer>();
-  transfer->reservation = store.Reserve(key, request.body_bytes, job.options.client_flags,
-                                        session.now(), &status);
+  transfer->reservation =
+      store.Reserve(key, request.body_bytes, job.options.client_flags, session.now(), &status);
   if (!transfer->reservation.held()) {
     SwallowBody(session, request, Fail(session, request, job, status));
     return 0;

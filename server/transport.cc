@@ -78,8 +78,7 @@ class TlsTransport : public Transport {
 
   IoResult Send(std::span<iovec> vectors) override {
     // Small pieces go into one record: a record each would cost a header and a MAC each.
-    std::span<const char> piece(static_cast<const char*>(vectors[0].iov_base),
-                                vectors[0].iov_len);
+    std::span<const char> piece(static_cast<const char*>(vectors[0].iov_base), vectors[0].iov_len);
     char record[kRecordBytes];
     if (vectors.size() > 1 && piece.size() < kRecordBytes) {
       size_t filled = 0;

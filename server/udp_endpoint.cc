@@ -38,8 +38,8 @@ UdpEndpoint::UdpEndpoint(Worker* worker, BoundSocket socket)
   record_.udp = true;
   record_.state.store("conn_read", std::memory_order_relaxed);
   worker_->server()->connections->Add(&record_);
-  event_.reset(event_new(worker_->base(), socket_.fd, EV_READ | EV_PERSIST,
-                         &UdpEndpoint::OnReadable, this));
+  event_.reset(
+      event_new(worker_->base(), socket_.fd, EV_READ | EV_PERSIST, &UdpEndpoint::OnReadable, this));
   event_add(event_.get(), nullptr);
 }
 

@@ -13,6 +13,7 @@ namespace cairn::server {
 namespace {
 
 constexpr timeval kIdleCheckInterval{1, 0};
+constexpr timeval kDrainTime{2, 0};
 // Past this, the output buffer of a rare large answer is given back.
 constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
 
@@ -68,10 +69,7 @@ void Worker::Run() { event_base_dispatch(base_.get()); }
 
 void Worker::Stop() {
   if (!thread_.joinable()) return;
-  Post([this] {
-    CloseAll();
-    event_base_loopbreak(base_.get());
-  });
+  Post([this] { Drain(); });
   thread_.join();
 }
 
@@ -107,9 +105,9 @@ void Worker::Adopt(Arrival arrival) {
 }
 
 void Worker::Admit(Arrival arrival) {
-  std::unique_ptr<Transport> transport =
-      arrival.ssl == nullptr ? MakePlainTransport(arrival.fd)
-                             : MakeTlsTransport(arrival.fd, arrival.ssl, &stats_);
+  std::unique_ptr<Transport> transport = arrival.ssl == nullptr
+                                             ? MakePlainTransport(arrival.fd)
+                                             : MakeTlsTransport(arrival.fd, arrival.ssl, &stats_);
   arrival.options.fd = arrival.fd;
   auto connection = std::make_unique<Connection>(this, std::move(transport), arrival.options,
                                                  std::move(arrival.origin));
@@ -129,6 +127,9 @@ void Worker::Remove(Connection* connection) {
   connections_.pop_back();
   server()->process->connection_structures.fetch_sub(1, std::memory_order_relaxed);
   if (server()->on_connection_closed) server()->on_connection_closed();
+  if (drained_event_ != nullptr && connections_.empty()) {
+    event_active(drained_event_.get(), EV_TIMEOUT, 0);
+  }
 }
 
 std::span<char> Worker::InputBuffer(size_t saved) {
@@ -177,8 +178,14 @@ void Worker::CloseIdle() {
   }
 }
 
-void Worker::CloseAll() {
+void Worker::Drain() {
+  const auto drained = [](evutil_socket_t, short, void* self) {
+    event_base_loopbreak(static_cast<Worker*>(self)->base_.get());
+  };
+  drained_event_.reset(event_new(base_.get(), -1, 0, drained, this));
+  event_add(drained_event_.get(), &kDrainTime);
   for (size_t i = connections_.size(); i-- > 0;) connections_[i]->Finish();
+  if (connections_.empty()) event_active(drained_event_.get(), EV_TIMEOUT, 0);
 }
 
 }  // namespace cairn::server

@@ -43,7 +43,8 @@ class Worker {
 
   /// Starts the thread: not in the constructor, since threads do not survive a fork.
   void Start();
-  /// Answers what was read, closes every connection and ends the thread.
+  /// Answers what was read, closes every connection and ends the thread. Clients that do not take
+  /// their answers are waited for a little, not for ever.
   void Stop();
 
   /// Runs `task` in the loop, soon. Thread-safe.
@@ -86,7 +87,7 @@ class Worker {
   void Admit(Arrival arrival);
   void RunPosted();
   void CloseIdle();
-  void CloseAll();
+  void Drain();
 
   WorkerContext context_;
   WorkerStats stats_;
@@ -95,6 +96,7 @@ class Worker {
   int wake_fd_ = -1;
   EventPtr wake_event_;
   EventPtr idle_event_;
+  EventPtr drained_event_;  ///< made when draining
   std::thread thread_;
   std::vector<char> input_buffer_;
   Output output_;

@@ -30,42 +30,42 @@ class Counter {
 };
 
 // name, what it counts
-#define CAIRN_WORKER_COUNTERS(X)                                                     \
-  X(cmd_get, "keys asked for by get, gets, mg and their binary kin")                 \
-  X(cmd_flush, "flush_all commands, refused ones included")                          \
-  X(cmd_touch, "touch and gat keys")                                                 \
-  X(cmd_meta, "me commands")                                                         \
-  X(get_misses, "keys asked for and not found")                                      \
-  X(get_expired, "of these, found expired")                                          \
-  X(get_flushed, "of these, found flushed")                                          \
-  X(touch_misses, "touch and gat keys not found")                                    \
-  X(delete_misses, "deletes of a missing key")                                       \
-  X(incr_misses, "increments of a missing key")                                      \
-  X(decr_misses, "decrements of a missing key")                                      \
-  X(cas_misses, "cas of a missing key")                                              \
-  X(store_too_large, "stores refused for their size")                                \
-  X(store_no_memory, "stores refused for lack of memory")                            \
-  X(auth_cmds, "authentication attempts")                                            \
-  X(auth_errors, "of these, failed")                                                 \
-  X(bytes_read, "bytes received from clients")                                       \
-  X(bytes_written, "bytes sent to clients")                                          \
-  X(conn_yields, "times a connection gave way to others after -R requests")          \
-  X(idle_kicks, "connections closed for idleness")                                   \
-  X(response_obj_oom, "connections closed for lack of answer memory")                \
-  X(read_buf_oom, "connections closed for lack of read memory")                      \
-  X(ssl_new_sessions, "TLS sessions established anew")                               \
-  X(ssl_handshake_errors, "TLS handshakes that failed")                              \
+#define CAIRN_WORKER_COUNTERS(X)                                            \
+  X(cmd_get, "keys asked for by get, gets, mg and their binary kin")        \
+  X(cmd_flush, "flush_all commands, refused ones included")                 \
+  X(cmd_touch, "touch and gat keys")                                        \
+  X(cmd_meta, "me commands")                                                \
+  X(get_misses, "keys asked for and not found")                             \
+  X(get_expired, "of these, found expired")                                 \
+  X(get_flushed, "of these, found flushed")                                 \
+  X(touch_misses, "touch and gat keys not found")                           \
+  X(delete_misses, "deletes of a missing key")                              \
+  X(incr_misses, "increments of a missing key")                             \
+  X(decr_misses, "decrements of a missing key")                             \
+  X(cas_misses, "cas of a missing key")                                     \
+  X(store_too_large, "stores refused for their size")                       \
+  X(store_no_memory, "stores refused for lack of memory")                   \
+  X(auth_cmds, "authentication attempts")                                   \
+  X(auth_errors, "of these, failed")                                        \
+  X(bytes_read, "bytes received from clients")                              \
+  X(bytes_written, "bytes sent to clients")                                 \
+  X(conn_yields, "times a connection gave way to others after -R requests") \
+  X(idle_kicks, "connections closed for idleness")                          \
+  X(response_obj_oom, "connections closed for lack of answer memory")       \
+  X(read_buf_oom, "connections closed for lack of read memory")             \
+  X(ssl_new_sessions, "TLS sessions established anew")                      \
+  X(ssl_handshake_errors, "TLS handshakes that failed")                     \
   X(ssl_proto_errors, "TLS errors after the handshake")
 
 // counted by slab class as well; name, what it counts
-#define CAIRN_WORKER_CLASS_COUNTERS(X)                                               \
-  X(get_hits, "keys found by get")                                                   \
-  X(set_cmds, "store commands, failed ones included")                                \
-  X(touch_hits, "touch and gat keys found")                                          \
-  X(delete_hits, "items deleted")                                                    \
-  X(incr_hits, "numbers incremented")                                                \
-  X(decr_hits, "numbers decremented")                                                \
-  X(cas_hits, "cas that stored")                                                     \
+#define CAIRN_WORKER_CLASS_COUNTERS(X)                \
+  X(get_hits, "keys found by get")                    \
+  X(set_cmds, "store commands, failed ones included") \
+  X(touch_hits, "touch and gat keys found")           \
+  X(delete_hits, "items deleted")                     \
+  X(incr_hits, "numbers incremented")                 \
+  X(decr_hits, "numbers decremented")                 \
+  X(cas_hits, "cas that stored")                      \
   X(cas_badval, "cas that found another unique")
 
 /// Slab classes a worker can count for; class 0 stands for "no class known".

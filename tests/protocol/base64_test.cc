@@ -22,7 +22,7 @@ std::optional<std::string> Decode(std::string_view text) {
 
 TEST_CASE("base64 has RFC 4648's test vectors") {
   const std::pair<const char*, const char*> vectors[] = {
-      {"f", "Zg=="},     {"fo", "Zm8="},         {"foo", "Zm9v"},
+      {"f", "Zg=="},        {"fo", "Zm8="},        {"foo", "Zm9v"},
       {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
   for (const auto& [raw, text] : vectors) {
     CHECK(Encode(raw) == text);

