@@ -31,7 +31,8 @@ if [[ " $* " == *" --test "* || " $* " == *" --ci "* ]]; then
   required+=(catch2 libbenchmark-dev python3 openssl)
   optional+=(
     memcached libmemcached-tools python3-pylibmc python3-pymemcache python3-memcache
-    php-cli php-memcached libcache-memcached-fast-perl nginx nutcracker sasl2-bin
+    python3-binary-memcached php-cli php-memcached php-memcache libcache-memcached-fast-perl
+    ruby ruby-dalli nginx nutcracker sasl2-bin
   )
 fi
 if [[ " $* " == *" --ci "* ]]; then
