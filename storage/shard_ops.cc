@@ -9,8 +9,8 @@
 namespace cairn::storage {
 namespace {
 
-// Longer values are no numbers whatever their CAS; of shorter ones the CAS is looked at first. (In
-// memcached this is where items begin to be chunked.)
+// The values of larger items are no numbers whatever their CAS; of others the CAS is looked at
+// first. (In memcached this is where items begin to be chunked.)
 constexpr uint64_t kNeverNumericBytes = uint64_t{512} << 10;
 
 }  // namespace
@@ -67,10 +67,6 @@ FetchStatus Shard::Vivify(const Key& key, const FetchOptions& options, Time now,
   FillView(item, place, now, pieces, &view);
   view.created = true;
   view.won = true;
-  if (options.touch.has_value()) {
-    SetExpiry(item, place, EncodeExpiry(*options.touch));
-    view.expiry = DecodeExpiry(item.expiry());
-  }
   if (options.count_access) TouchAccess(item, now, /*fetched=*/true);
   Visit(place, &view, visit);
   return FetchStatus::kHit;
@@ -109,7 +105,9 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
     const ItemRef item = found.item;
     result.class_id = InfoOf(found.place).class_id;
     result.status = ArithmeticStatus::kNonNumeric;
-    if (item.value_bytes() == 0 || item.value_bytes() > kNeverNumericBytes) return result;
+    const uint64_t accounted =
+        shared_->AccountedBytes(item.key_bytes(), item.client_flags(), item.value_bytes());
+    if (item.value_bytes() == 0 || accounted > kNeverNumericBytes) return result;
     const uint64_t compare = options.compare_cas.value_or(0);
     if (compare != 0 && compare != item.cas()) {
       result.status = ArithmeticStatus::kExists;
@@ -167,7 +165,10 @@ DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time no
   }
   const ItemRef item = found.item;
   ItemToMake what{key, static_cast<uint8_t>(item.marks() & ~kLayoutMarks), item.client_flags(),
-                  item.expiry(), NextCas(options.explicit_cas)};
+                  item.expiry(), 0};
+  // A value that is only dropped leaves the CAS, as memcached's md x does.
+  const bool keeps_cas = !options.mark_stale && options.explicit_cas.value_or(0) == 0;
+  what.cas = keeps_cas ? item.cas() : NextCas(options.explicit_cas);
   if (options.drop_value) {
     what.client_flags = options.client_flags;
     what.marks &= kKeyBinary;

@@ -310,7 +310,7 @@ class Model {
       REQUIRE(seen.has_value());
       CHECK((seen->view.created && seen->view.won && seen->value.empty()));
       ModelItem made;
-      made.expiry = o.touch.has_value() ? *o.touch : *o.vivify;
+      made.expiry = *o.vivify;
       made.token_sent = true;
       made.fetched = o.count_access;
       NoteCas(&made, seen->cas, std::nullopt);
