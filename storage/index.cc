@@ -1,22 +1,19 @@
 #include "storage/index.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
-
-#include "absl/container/inlined_vector.h"
+#include <utility>
 
 namespace cairn::storage {
 namespace {
 
-constexpr size_t kStepBytes = size_t{32} << 10;
-constexpr size_t kLineEntries = 7;
-// Entries a line, times two, above which the table grows and below which it shrinks. Linear hashing
-// has lines with up to twice the mean, so that chains of two are normal: memory was lowest here.
-constexpr uint64_t kGrowAbove = 13;
-constexpr uint64_t kShrinkBelow = 9;
+using namespace index_entry;  // NOLINT: the entry's format is this file's vocabulary
 
-using Entries = absl::InlinedVector<uint64_t, 32>;
+constexpr uint64_t kLeastBuckets = 64;
+// Entries a line, times two, above which the table grows and below which it shrinks. Linear hashing
+// fills lines that are not yet split up to twice the mean.
+constexpr uint64_t kGrowAbove = 15;
+constexpr uint64_t kShrinkBelow = 11;
 
 uint64_t ReverseBits(uint64_t v) {
   v = (v >> 1 & 0x5555555555555555) | (v & 0x5555555555555555) << 1;
@@ -25,25 +22,23 @@ uint64_t ReverseBits(uint64_t v) {
   return __builtin_bswap64(v);
 }
 
-uint64_t LowerPower(uint64_t n) { return std::bit_floor(n); }
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Index>> Index::Create(PagePool* pool, uint64_t max_bytes,
                                                      bool lock_memory) {
   auto index = std::unique_ptr<Index>(new Index());
   index->pool_ = pool;
-  for (MemoryRegion* region : {&index->main_memory_, &index->overflow_memory_}) {
-    auto memory = MemoryRegion::Reserve(max_bytes, kStepBytes, lock_memory);
-    if (!memory.ok()) return memory.status();
-    *region = *std::move(memory);
-    if (!index->Grow(region, kStepBytes, /*force=*/true)) {
-      return absl::ResourceExhaustedError("cannot take memory for the index");
-    }
+  auto memory = MemoryRegion::Reserve(max_bytes, kIndexStepBytes, lock_memory);
+  if (!memory.ok()) return memory.status();
+  index->main_memory_ = *std::move(memory);
+  if (!GrowCharged(&index->main_memory_, kIndexStepBytes, pool, /*force=*/true)) {
+    return absl::ResourceExhaustedError("cannot take memory for the index");
   }
+  const absl::Status status = index->spill_.Init(pool, max_bytes, lock_memory);
+  if (!status.ok()) return status;
   index->lines_ = reinterpret_cast<Line*>(index->main_memory_.base());
-  index->overflow_ = reinterpret_cast<Line*>(index->overflow_memory_.base());
   index->buckets_ = kLeastBuckets;
+  index->UpdateBytes();
   return index;
 }
 
@@ -51,180 +46,120 @@ Index::~Index() {
   if (pool_ != nullptr) pool_->Charge(-static_cast<int64_t>(bytes()));
 }
 
-uint64_t Index::BucketOf(uint64_t hash, uint64_t buckets) {
-  const uint64_t mask = LowerPower(buckets) * 2 - 1;
-  const uint64_t bucket = hash & mask;
-  return bucket < buckets ? bucket : bucket & (mask >> 1);
-}
-
-void Index::UpdateBytes() {
-  const uint64_t bytes = main_memory_.usable_bytes() + overflow_memory_.usable_bytes();
-  bytes_.store(bytes, std::memory_order_relaxed);
-}
-
-bool Index::Grow(MemoryRegion* region, uint64_t bytes, bool force) {
-  if (bytes <= region->usable_bytes()) return true;
-  const auto before = static_cast<int64_t>(region->usable_bytes());
-  const auto wanted = static_cast<int64_t>((bytes + kStepBytes - 1) / kStepBytes * kStepBytes);
-  if (force) {
-    pool_->Charge(wanted - before);
-  } else if (!pool_->TryCharge(wanted - before)) {
-    return false;
+bool Index::PrepareInsert(uint64_t hash, bool force) {
+  if ((size_ + 1) * 2 > bucket_count() * kGrowAbove) AddBucket(force);
+  const Line* line = LineOf(hash);
+  for (const uint64_t entry : line->entries) {
+    if (entry == 0) return true;
   }
-  region->Extend(bytes);
-  pool_->Charge(static_cast<int64_t>(region->usable_bytes()) - wanted);
+  const bool prepared = spill_.PrepareInsert(hash, LowerPower(bucket_count()), force);
   UpdateBytes();
-  return region->usable_bytes() >= bytes;
+  return prepared;
 }
 
-bool Index::EnsureOverflowSpace(uint64_t lines, bool force) {
-  if (overflow_free_count_ >= lines) return true;
-  const uint64_t fresh = lines - overflow_free_count_;
-  return Grow(&overflow_memory_, (overflow_high_ + fresh + 1) * sizeof(Line), force);
-}
-
-uint64_t Index::NewOverflowLine() {
-  uint64_t line = overflow_free_;
-  if (line != 0) {
-    overflow_free_ = overflow_[line].next;
-    --overflow_free_count_;
-  } else {
-    line = ++overflow_high_;
+void Index::Insert(uint64_t hash, Place place) {
+  ++size_;
+  Line* line = LineOf(hash);
+  for (uint64_t& entry : line->entries) {
+    if (entry != 0) continue;
+    entry = Make(hash, place);
+    return;
   }
-  std::memset(&overflow_[line], 0, sizeof(Line));
-  return line;
+  spill_.Insert(Make(hash, place));
+  ++line->spilled;
+  line->filter |= FilterBit(TagOf(hash));
 }
 
-void Index::FreeOverflowLine(uint64_t line) {
-  overflow_[line].next = overflow_free_;
-  overflow_free_ = line;
-  ++overflow_free_count_;
-}
-
-void Index::Refill(uint64_t bucket, const uint64_t* entries, size_t count) {
-  Line* line = &lines_[bucket];
-  for (;;) {
-    const size_t here = std::min(count, kLineEntries);
-    std::fill(std::copy(entries, entries + here, line->entries), std::end(line->entries), 0);
-    line->next = 0;
-    entries += here;
-    count -= here;
-    if (count == 0) return;
-    line->next = NewOverflowLine();
-    line = &overflow_[line->next];
-  }
-}
-
-bool Index::AddBucket(bool force) {
+void Index::Erase(uint64_t hash, uint64_t* entry) {
+  --size_;
   const uint64_t count = bucket_count();
-  if (count >= kMostBuckets || !Grow(&main_memory_, (count + 1) * sizeof(Line), force)) {
-    return false;
+  const uint64_t bucket = BucketOf(hash, count);
+  Line* line = &lines_[bucket];
+  if (entry < line->entries || entry >= std::end(line->entries)) {
+    spill_.Erase(hash, entry);
+    CountSpilled(line);
+  } else if (line->spilled > 0) {
+    // Lines with spilled entries are full: a miss need not look further than the filter.
+    uint64_t* back = nullptr;
+    spill_.ForChain(hash, [&](uint64_t* e) {
+      if (BucketOf(Tag(*e), count) == bucket) back = e;
+    });
+    *entry = *back;
+    spill_.Erase(hash, back);
+    CountSpilled(line);
+  } else {
+    *entry = 0;
+  }
+  spill_.ShrinkIfSparse();
+  if (size_ * 2 < count * kShrinkBelow && count > kLeastBuckets) RemoveBucket();
+}
+
+void Index::CountSpilled(Line* line) {
+  if (--line->spilled == 0) line->filter = 0;
+}
+
+void Index::Take(uint64_t bucket, IndexEntries* entries) {
+  Line* line = &lines_[bucket];
+  const uint64_t count = bucket_count();
+  for (const uint64_t entry : line->entries) {
+    if (entry != 0) entries->push_back(entry);
+  }
+  while (line->spilled > 0) {
+    uint64_t* found = nullptr;
+    spill_.ForChain(bucket, [&](uint64_t* e) {
+      if (BucketOf(Tag(*e), count) == bucket) found = e;
+    });
+    entries->push_back(*found);
+    spill_.Erase(bucket, found);
+    CountSpilled(line);
+  }
+  std::memset(line, 0, sizeof(Line));
+}
+
+void Index::Refill(uint64_t bucket, const IndexEntries& entries) {
+  Line* line = &lines_[bucket];
+  const size_t here = std::min(entries.size(), kPerLine);
+  if (here != 0) std::copy_n(entries.data(), here, line->entries);
+  for (size_t i = here; i < entries.size(); ++i) {
+    spill_.Insert(entries[i]);
+    ++line->spilled;
+    line->filter |= FilterBit(Tag(entries[i]));
+  }
+}
+
+// A split only takes entries out of the spill table, so that it needs no memory there.
+void Index::AddBucket(bool force) {
+  const uint64_t count = bucket_count();
+  if (count >= kMostBuckets ||
+      !GrowCharged(&main_memory_, (count + 1) * sizeof(Line), pool_, force)) {
+    return;
   }
   const uint64_t bit = LowerPower(count);
-  const uint64_t parent = count - bit;
-  Entries stay;
-  Entries go;
-  for (uint64_t next = 0;;) {
-    const Line& line = next == 0 ? lines_[parent] : overflow_[next];
-    for (const uint64_t entry : line.entries) {
-      if (entry == 0) continue;
-      ((entry >> kPlaceBits & bit) != 0 ? go : stay).push_back(entry);
-    }
-    const uint64_t following = line.next;
-    if (next != 0) FreeOverflowLine(next);
-    if (following == 0) break;
-    next = following;
-  }
-  Refill(parent, stay.data(), stay.size());
-  Refill(count, go.data(), go.size());
+  IndexEntries all;
+  Take(count - bit, &all);
+  IndexEntries stay;
+  IndexEntries go;
+  for (const uint64_t entry : all) ((Tag(entry) & bit) != 0 ? go : stay).push_back(entry);
+  Refill(count - bit, stay);
+  Refill(count, go);
   buckets_.store(count + 1, std::memory_order_relaxed);
-  return true;
+  UpdateBytes();
 }
 
 void Index::RemoveBucket() {
   const uint64_t last = bucket_count() - 1;
   const uint64_t parent = last - LowerPower(last);
-  if (!EnsureOverflowSpace(2, /*force=*/false)) return;
-  Entries all;
-  for (const uint64_t bucket : {parent, last}) {
-    for (uint64_t next = 0;;) {
-      const Line& line = next == 0 ? lines_[bucket] : overflow_[next];
-      for (const uint64_t entry : line.entries) {
-        if (entry != 0) all.push_back(entry);
-      }
-      const uint64_t following = line.next;
-      if (next != 0) FreeOverflowLine(next);
-      if (following == 0) break;
-      next = following;
-    }
-  }
-  Refill(parent, all.data(), all.size());
-  std::memset(&lines_[last], 0, sizeof(Line));
+  // The spill table must be addressed by bits that all entries of a line share, and may have to
+  // take a line's worth of entries more.
+  if (spill_.bucket_count() > LowerPower(last) || !spill_.PrepareLines(3, /*force=*/false)) return;
+  IndexEntries all;
+  Take(parent, &all);
+  Take(last, &all);
+  Refill(parent, all);
   buckets_.store(last, std::memory_order_relaxed);
   // Two steps of slack, so that going to and fro costs no system calls.
-  const uint64_t keep = last * sizeof(Line) + 2 * kStepBytes;
-  if (keep < main_memory_.usable_bytes()) {
-    const auto before = static_cast<int64_t>(main_memory_.usable_bytes());
-    pool_->Charge(static_cast<int64_t>(main_memory_.ShrinkTo(keep)) - before);
-    UpdateBytes();
-  }
-}
-
-bool Index::PrepareInsert(uint64_t hash, bool force) {
-  if ((size_ + 1) * 2 > bucket_count() * kGrowAbove) AddBucket(force);
-  if (overflow_free_count_ > 0) return true;
-  for (const Line* line = &lines_[BucketOf(hash, bucket_count())];; line = &overflow_[line->next]) {
-    for (const uint64_t entry : line->entries) {
-      if (entry == 0) return true;
-    }
-    if (line->next == 0) return EnsureOverflowSpace(1, force);
-  }
-}
-
-void Index::Insert(uint64_t hash, Place place) {
-  Line* line = &lines_[BucketOf(hash, bucket_count())];
-  ++size_;
-  for (;;) {
-    for (uint64_t& entry : line->entries) {
-      if (entry != 0) continue;
-      entry = TagOf(hash) << kPlaceBits | place;
-      return;
-    }
-    if (line->next == 0) line->next = NewOverflowLine();
-    line = &overflow_[line->next];
-  }
-}
-
-void Index::Erase(uint64_t hash, uint64_t* entry) {
-  --size_;
-  *entry = 0;
-  // Fill the hole from the end of the chain, so that holes are only in its last line.
-  Line* line = &lines_[BucketOf(hash, bucket_count())];
-  if (line->next != 0) {
-    Line* before = line;
-    while (line->next != 0) {
-      before = line;
-      line = &overflow_[line->next];
-    }
-    size_t filled = 0;
-    uint64_t* last = nullptr;
-    for (uint64_t& e : line->entries) {
-      if (e == 0) continue;
-      last = &e;
-      ++filled;
-    }
-    if (last != nullptr && (entry < line->entries || entry >= std::end(line->entries))) {
-      *entry = *last;
-      *last = 0;
-      --filled;
-    }
-    if (filled == 0) {
-      const uint64_t freed = before->next;
-      before->next = 0;
-      FreeOverflowLine(freed);
-    }
-  }
-  if (size_ * 2 < bucket_count() * kShrinkBelow && bucket_count() > kLeastBuckets) RemoveBucket();
+  ShrinkCharged(&main_memory_, last * sizeof(Line) + 2 * kIndexStepBytes, pool_);
+  UpdateBytes();
 }
 
 void Index::WalkStep(uint64_t* cursor, absl::FunctionRef<void(Place)> visit) const {
@@ -232,27 +167,25 @@ void Index::WalkStep(uint64_t* cursor, absl::FunctionRef<void(Place)> visit) con
   const uint64_t power = LowerPower(count);
   const uint64_t first = *cursor & (power - 1);
   for (uint64_t bucket = first; bucket < count && bucket <= first + power; bucket += power) {
-    for (const Line* line = &lines_[bucket];; line = &overflow_[line->next]) {
-      for (const uint64_t entry : line->entries) {
-        if (entry != 0) visit(PlaceIn(entry));
-      }
-      if (line->next == 0) break;
+    const Line& line = lines_[bucket];
+    for (const uint64_t entry : line.entries) {
+      if (entry != 0) visit(PlaceIn(entry));
     }
+    if (line.spilled == 0) continue;
+    spill_.ForChain(bucket, [&](const uint64_t* entry) {
+      if (BucketOf(Tag(*entry), count) == bucket) visit(PlaceIn(*entry));
+    });
   }
   *cursor = ReverseBits(ReverseBits(*cursor | ~(power - 1)) + 1);
 }
 
 void Index::Reset() {
-  const auto before = static_cast<int64_t>(bytes());
   main_memory_.Drop(0, main_memory_.usable_bytes());
-  overflow_memory_.Drop(0, overflow_memory_.usable_bytes());
-  main_memory_.ShrinkTo(kStepBytes);
-  overflow_memory_.ShrinkTo(kStepBytes);
+  ShrinkCharged(&main_memory_, kIndexStepBytes, pool_);
+  spill_.Reset();
   size_ = 0;
-  overflow_high_ = overflow_free_ = overflow_free_count_ = 0;
   buckets_.store(kLeastBuckets, std::memory_order_relaxed);
   UpdateBytes();
-  pool_->Charge(static_cast<int64_t>(bytes()) - before);
 }
 
 }  // namespace cairn::storage

@@ -8,46 +8,55 @@
 #include "absl/status/statusor.h"
 #include "storage/memory_region.h"
 #include "storage/page_pool.h"
+#include "storage/spill_table.h"
 
 namespace cairn::storage {
 
-/// A shard's hash table from keys to places: linear hashing (Litwin, 1980) over cache lines.
+/// A shard's hash table from keys to places: linear hashing (Litwin, 1980) over cache lines, with
+/// the entries that find their line full in a smaller table of the same kind.
 ///
-/// A line is 64 bytes: a control word (the number of the next overflow line) and seven entries of a
-/// tag, the low 28 bits of the hash, over a place. The table grows by one line each few
-/// insertions, when one line's entries are split over two, and shrinks the same way: its memory
-/// follows the number of items, and no operation ever moves more than two lines. Because the tag
-/// includes the bits that split, growth never looks at an item.
+///   line: 64 bytes            spill table, about a sixth of the lines
+///   +---------+---+-- --+---+     +---------+---+-- --+---+
+///   | control | 1 | ... | 7 | ... | next    | 1 | ... | 7 | -> lines of a chain
+///   +---------+---+-- --+---+     +---------+---+-- --+---+
+///   control: how many entries of this line are spilled, and a filter of their tags
 ///
-/// Thread-compatible, but for Prefetch and bytes(), which are thread-safe.
+/// The table grows by one line each few insertions, when one line's entries are split over two,
+/// and shrinks the same way: its memory follows the number of items, and no operation ever moves
+/// more than two lines. Because the tag includes the bits that split, growth never looks at an
+/// item. A miss touches one line nearly always, about 11 bytes an entry are used.
+///
+/// Thread-compatible, but for Prefetch, bytes() and bucket_count(), which are thread-safe.
 class Index {
  public:
   struct Line {
-    uint64_t next;  ///< overflow line number; 0: none
-    uint64_t entries[7];
+    uint32_t spilled;  ///< entries that belong here and are in the spill table
+    uint32_t filter;   ///< a bit for each tag that may be among them
+    uint64_t entries[index_entry::kPerLine];
   };
   static_assert(sizeof(Line) == 64);
 
-  /// Charges its memory to `pool`. `max_bytes`: address space to reserve.
+  /// Charges its memory to `pool`. `max_bytes`: address space to reserve for each part.
   static absl::StatusOr<std::unique_ptr<Index>> Create(PagePool* pool, uint64_t max_bytes,
                                                        bool lock_memory);
   ~Index();
 
   void Prefetch(uint64_t hash) const {
-    __builtin_prefetch(&lines_[BucketOf(hash, buckets_.load(std::memory_order_relaxed))]);
+    __builtin_prefetch(&lines_[index_entry::BucketOf(hash, bucket_count())]);
   }
 
   /// The entry of `hash` whose place `matches`, or null. Valid until the next change.
   template <typename Matches>
   uint64_t* Find(uint64_t hash, const Matches& matches) {
-    const uint64_t tag = TagOf(hash);
-    for (Line* line = &lines_[BucketOf(hash, bucket_count())];;) {
-      for (uint64_t& entry : line->entries) {
-        if (entry >> kPlaceBits == tag && entry != 0 && matches(PlaceIn(entry))) return &entry;
+    const uint64_t tag = index_entry::TagOf(hash);
+    Line* line = LineOf(hash);
+    for (uint64_t& entry : line->entries) {
+      if (index_entry::Tag(entry) == tag && entry != 0 && matches(index_entry::PlaceIn(entry))) {
+        return &entry;
       }
-      if (line->next == 0) return nullptr;
-      line = &overflow_[line->next];
     }
+    if ((line->filter & FilterBit(tag)) == 0) return nullptr;
+    return spill_.Find(hash, matches);
   }
 
   /// Makes sure that the next Insert succeeds. False when there is no memory; `force` overdraws.
@@ -56,9 +65,10 @@ class Index {
   void Insert(uint64_t hash, Place place);
   /// REQUIRES: `entry` is what Find returned for `hash`.
   void Erase(uint64_t hash, uint64_t* entry);
-  static void SetPlace(uint64_t* entry, Place place) { *entry = (*entry & ~kPlaceMask) | place; }
-
-  static Place PlaceIn(uint64_t entry) { return entry & kPlaceMask; }
+  static void SetPlace(uint64_t* entry, Place place) {
+    *entry = (*entry & ~index_entry::kPlaceMask) | place;
+  }
+  static Place PlaceIn(uint64_t entry) { return index_entry::PlaceIn(entry); }
 
   /// Calls `visit` for the places of one step of a walk and moves `cursor` on, which starts and
   /// ends at 0. Places that stay in the index during the whole walk are visited at least once,
@@ -73,35 +83,28 @@ class Index {
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr uint64_t kPlaceMask = (uint64_t{1} << kPlaceBits) - 1;
-  static constexpr int kTagBits = 64 - kPlaceBits;
-  static constexpr uint64_t kLeastBuckets = 64;
-  static constexpr uint64_t kMostBuckets = uint64_t{1} << kTagBits;
-
   Index() = default;
-  static uint64_t TagOf(uint64_t hash) { return hash & ((uint64_t{1} << kTagBits) - 1); }
-  static uint64_t BucketOf(uint64_t hash, uint64_t buckets);
-
-  bool AddBucket(bool force);
+  /// The high bits of the tag: those that lines of a large table do not share.
+  static uint32_t FilterBit(uint64_t tag) {
+    return uint32_t{1} << (tag >> (index_entry::kTagBits - 5));
+  }
+  Line* LineOf(uint64_t hash) const { return &lines_[index_entry::BucketOf(hash, bucket_count())]; }
+  void AddBucket(bool force);
   void RemoveBucket();
-  void Refill(uint64_t bucket, const uint64_t* entries, size_t count);
-  uint64_t NewOverflowLine();
-  void FreeOverflowLine(uint64_t line);
-  bool EnsureOverflowSpace(uint64_t lines, bool force);
-  bool Grow(MemoryRegion* region, uint64_t bytes, bool force);
-  void UpdateBytes();
+  void Take(uint64_t bucket, IndexEntries* entries);
+  void Refill(uint64_t bucket, const IndexEntries& entries);
+  void CountSpilled(Line* line);
+  void UpdateBytes() {
+    bytes_.store(main_memory_.usable_bytes() + spill_.bytes(), std::memory_order_relaxed);
+  }
 
   PagePool* pool_ = nullptr;
   MemoryRegion main_memory_;
-  MemoryRegion overflow_memory_;
   Line* lines_ = nullptr;
-  Line* overflow_ = nullptr;
+  SpillTable spill_;
   std::atomic<uint64_t> buckets_{0};
   std::atomic<uint64_t> bytes_{0};
   uint64_t size_ = 0;
-  uint64_t overflow_high_ = 0;  // overflow lines ever used, 1-based
-  uint64_t overflow_free_ = 0;  // head of the free ones, linked by `next`
-  uint64_t overflow_free_count_ = 0;
 };
 
 }  // namespace cairn::storage

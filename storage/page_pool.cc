@@ -57,7 +57,7 @@ PageId PagePool::TakeFreshLocked() {
 }
 
 PageId PagePool::Take(uint16_t shard, ClassId class_id, bool force) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   const auto limit = static_cast<int64_t>(this->limit());
   if (ResidentBytes() > limit && !force) TrimLocked(limit);
   PageId page = 0;
@@ -84,7 +84,7 @@ PageId PagePool::Take(uint16_t shard, ClassId class_id, bool force) {
 }
 
 void PagePool::Give(PageId page) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   PageInfo& info = infos_[page];
   info.state = PageState::kFree;
   info.owner.store(0, std::memory_order_release);
@@ -111,7 +111,7 @@ void PagePool::Charge(int64_t bytes) {
 }
 
 bool PagePool::TryCharge(int64_t bytes) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   const auto limit = static_cast<int64_t>(this->limit());
   if (ResidentBytes() + bytes > limit) TrimLocked(limit - bytes);
   if (ResidentBytes() + bytes > limit) return false;
@@ -120,7 +120,7 @@ bool PagePool::TryCharge(int64_t bytes) {
 }
 
 void PagePool::Trim() {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   TrimLocked(static_cast<int64_t>(limit()));
 }
 

@@ -6,9 +6,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "storage/item.h"
 #include "storage/memory_region.h"
+#include "storage/shard_mutex.h"
 #include "storage/size_classes.h"
 
 namespace cairn::storage {
@@ -114,7 +114,7 @@ class PagePool {
   std::atomic<uint64_t> free_resident_{0};
   std::atomic<PageId> high_page_{0};
 
-  absl::Mutex mutex_;
+  ShardMutex mutex_;
   PageId free_list_ ABSL_GUARDED_BY(mutex_) = 0;     // resident, linked by `next`
   PageId dropped_list_ ABSL_GUARDED_BY(mutex_) = 0;  // given back to the system
 };

@@ -30,6 +30,7 @@ void Shard::Tick(Time now) {
 
 Shard::Found Shard::Find(const Key& key, Time now) {
   Found found;
+  found.epoch = index_epoch_;
   found.entry = index_->Find(key.hash, [&](Place place) {
     const ItemRef item(At(place));
     return item.key() == key.bytes;
@@ -40,6 +41,7 @@ Shard::Found Shard::Find(const Key& key, Time now) {
   if (!ExpiryPassed(found.item.expiry(), PassedCode(now))) return found;
   Lose(found.place, Loss::kReclaimed, now);
   Found expired;
+  expired.epoch = index_epoch_;
   expired.expired = true;
   return expired;
 }
@@ -52,6 +54,7 @@ uint64_t Shard::NextCas(const std::optional<uint64_t>& wanted) {
 }
 
 void Shard::Remove(const Found& found, uint64_t hash) {
+  ++index_epoch_;
   index_->Erase(hash, found.entry);
   FreeItem(found.place);
 }
@@ -101,6 +104,7 @@ void Shard::Lose(Place place, Loss loss, Time now) {
   }
   const uint64_t hash = shared_->hash(item.key());
   uint64_t* entry = index_->Find(hash, [place](Place p) { return p == place; });
+  ++index_epoch_;
   index_->Erase(hash, entry);
   FreeItem(place);
 }
@@ -116,8 +120,9 @@ ItemRef Shard::WriteItem(Place place, const ItemToMake& what, const ItemLayout& 
   return item;
 }
 
-bool Shard::LinkItem(const Key& key, Place place, Time now) {
-  const Found old = Find(key, now);
+bool Shard::LinkItem(const Key& key, Found old, Place place, Time now) {
+  old = FindAgain(old, key, now);  // making room may have moved or evicted it
+  ++index_epoch_;
   if (old) {
     CountItem(place, 1);
     Index::SetPlace(old.entry, place);
@@ -230,12 +235,12 @@ bool Shard::MayRewrite(ItemRef item, Place place) const {
 }
 
 void Shard::CheckFlush(Time now) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
 }
 
 void Shard::SetLossObserver(LossObserver* observer) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   observer_ = observer;
 }
 

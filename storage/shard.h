@@ -11,12 +11,12 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "storage/hash.h"
 #include "storage/index.h"
 #include "storage/item.h"
 #include "storage/layout.h"
 #include "storage/page_pool.h"
+#include "storage/shard_mutex.h"
 #include "storage/size_classes.h"
 #include "storage/store.h"
 
@@ -116,6 +116,7 @@ class Shard {
   };
   struct Found {
     uint64_t* entry = nullptr;
+    uint64_t epoch = 0;  ///< of the index when it was found
     Place place = 0;
     ItemRef item;
     bool expired = false;  ///< there was one, and it has been removed
@@ -146,6 +147,10 @@ class Shard {
   // shard.cc: items
   void Tick(Time now) CAIRN_LOCKED;
   Found Find(const Key& key, Time now) CAIRN_LOCKED;
+  /// What Find gives now, if something has changed since `found` was found.
+  Found FindAgain(const Found& found, const Key& key, Time now) CAIRN_LOCKED {
+    return found.epoch == index_epoch_ ? found : Find(key, now);
+  }
   uint64_t NextCas(const std::optional<uint64_t>& wanted) CAIRN_LOCKED;
   /// Takes an item out of the index and frees its slots.
   void Remove(const Found& found, uint64_t hash) CAIRN_LOCKED;
@@ -158,7 +163,7 @@ class Shard {
                     Time now) CAIRN_LOCKED;
   /// Puts the item at `place` into the index, instead of the one that is there under its key.
   /// False: no memory for the index.
-  bool LinkItem(const Key& key, Place place, Time now) CAIRN_LOCKED;
+  bool LinkItem(const Key& key, Found old, Place place, Time now) CAIRN_LOCKED;
   void SetExpiry(ItemRef item, Place place, ExpiryCode code) CAIRN_LOCKED;
   void CountItem(Place place, int sign) CAIRN_LOCKED;
   /// What an item takes, chunks included.
@@ -180,11 +185,12 @@ class Shard {
                        Pieces value, bool prepend) CAIRN_LOCKED;
 
   // shard_ops.cc
-  FetchStatus Vivify(const Key& key, const FetchOptions& options, Time now,
+  FetchStatus Vivify(const Key& key, const Found& missing, const FetchOptions& options, Time now,
                      Visitor visit) CAIRN_LOCKED;
   void GiveToken(ItemRef item, const FetchOptions& options, Time now, ItemView* view) CAIRN_LOCKED;
   /// Makes a small item in place of the one that there may be. 0: no memory.
-  Place MakeItem(const ItemToMake& what, std::string_view value, Time now) CAIRN_LOCKED;
+  Place MakeItem(const ItemToMake& what, const Found& old, std::string_view value,
+                 Time now) CAIRN_LOCKED;
   /// Its place, or 0: no memory. `found` may be moved or evicted by it.
   Place StoreNumber(const Found& found, uint64_t number, const ItemToMake& what,
                     Time now) CAIRN_LOCKED;
@@ -236,7 +242,7 @@ class Shard {
   const uint32_t granule_;
   const int page_place_shift_;
 
-  mutable absl::Mutex mutex_;
+  mutable ShardMutex mutex_;
   const std::unique_ptr<Index> index_;  // guarded by mutex_ but for Prefetch and bytes
   // Shards count in steps of their number from different beginnings, so that no two items of the
   // store have the same CAS.
@@ -259,6 +265,7 @@ class Shard {
   };
   Queue queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<PerClass> per_class_ ABSL_GUARDED_BY(mutex_);  // by ClassId
+  uint64_t index_epoch_ ABSL_GUARDED_BY(mutex_) = 0;         // counts changes of the index
   PageId sweeping_ ABSL_GUARDED_BY(mutex_) = 0;
   ExpiryCode earliest_expiry_ ABSL_GUARDED_BY(mutex_) = 0;  // as PageInfo::min_expiry
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;

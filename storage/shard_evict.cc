@@ -87,6 +87,7 @@ bool Shard::MoveItem(Place from) {
   const uint64_t hash = shared_->hash(item.key());
   uint64_t* entry = index_->Find(hash, [from](Place p) { return p == from; });
   std::memcpy(At(to), At(from), item.slot_bytes_used());
+  ++index_epoch_;
   Index::SetPlace(entry, to);
   PageInfo& target = InfoOf(to);
   if (item.expiry() != kExpiryNever &&
@@ -179,7 +180,7 @@ unsigned Shard::ReclaimInPage(PageId page, Time now, Loss loss) {
 }
 
 void Shard::MaintainPage(PageId page, Time now, MaintenanceResult* result) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   const PageInfo& info = pool_->info(page);
   if (info.owner.load(std::memory_order_relaxed) != number_ + 1) return;
@@ -193,13 +194,13 @@ void Shard::MaintainPage(PageId page, Time now, MaintenanceResult* result) {
 }
 
 bool Shard::GiveUpPage(Time now) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   return EvictPage(now);
 }
 
 void Shard::Flush(Time when, Time now) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   flush_at_ms_ = when <= now ? now.ms : when.ms;
   Tick(now);
 }
@@ -217,6 +218,7 @@ std::vector<PageId> Shard::Pages() const {
 
 void Shard::FlushNow() {
   counters_.flushed_items += index_->size();
+  ++index_epoch_;
   index_->Reset();
   bytes_ = 0;
   earliest_expiry_ = 0;

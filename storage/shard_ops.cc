@@ -16,11 +16,11 @@ constexpr uint64_t kNeverNumericBytes = uint64_t{512} << 10;
 }  // namespace
 
 FetchStatus Shard::Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   const Found found = Find(key, now);
   if (!found) {
-    if (options.vivify.has_value()) return Vivify(key, options, now, visit);
+    if (options.vivify.has_value()) return Vivify(key, found, options, now, visit);
     return found.expired ? FetchStatus::kMissExpired : FetchStatus::kMiss;
   }
   const ItemRef item = found.item;
@@ -55,10 +55,11 @@ void Shard::GiveToken(ItemRef item, const FetchOptions& options, Time now, ItemV
   if (view->won) item.Mark(kTokenSent);
 }
 
-FetchStatus Shard::Vivify(const Key& key, const FetchOptions& options, Time now, Visitor visit) {
+FetchStatus Shard::Vivify(const Key& key, const Found& missing, const FetchOptions& options,
+                          Time now, Visitor visit) {
   const uint64_t cas = NextCas(options.vivify_cas);
   const ItemToMake what{key, kTokenSent, 0, EncodeExpiry(*options.vivify), cas};
-  const Place place = MakeItem(what, "", now);
+  const Place place = MakeItem(what, missing, "", now);
   if (place == 0) return FetchStatus::kNoMemory;
   const ItemRef item(At(place));
   PieceList pieces;
@@ -72,21 +73,21 @@ FetchStatus Shard::Vivify(const Key& key, const FetchOptions& options, Time now,
   return FetchStatus::kHit;
 }
 
-Place Shard::MakeItem(const ItemToMake& what, std::string_view value, Time now) {
+Place Shard::MakeItem(const ItemToMake& what, const Found& old, std::string_view value, Time now) {
   const ItemLayout layout =
       LayOut(classes_, what.key.bytes.size(), what.client_flags, what.cas, value.size());
   const Place place = AllocateSlot(layout.head_class, now);
   if (place == 0) return 0;
   const ItemRef item = WriteItem(place, what, layout, now);
   if (!value.empty()) std::memcpy(item.inline_value(), value.data(), value.size());
-  if (LinkItem(what.key, place, now)) return place;
+  if (LinkItem(what.key, old, place, now)) return place;
   FreeSlot(place, /*may_be_read=*/false);
   return 0;
 }
 
 ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,
                                    Visitor visit) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   const Found found = Find(key, now);
   ArithmeticResult result;
@@ -139,7 +140,7 @@ Place Shard::StoreNumber(const Found& found, uint64_t number, const ItemToMake& 
   const std::string_view text(digits, static_cast<size_t>(end - digits));
   if (!found || text.size() > found.item.inline_bytes() || !MayRewrite(found.item, found.place) ||
       !found.item.set_cas(what.cas)) {
-    return MakeItem(what, text, now);
+    return MakeItem(what, found, text, now);
   }
   char* value = found.item.inline_value();
   std::memcpy(value, text.data(), text.size());
@@ -151,7 +152,7 @@ Place Shard::StoreNumber(const Found& found, uint64_t number, const ItemToMake& 
 
 DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time now,
                            unsigned* class_id) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   const Found found = Find(key, now);
   if (class_id != nullptr) *class_id = found ? InfoOf(found.place).class_id : 0;
@@ -186,7 +187,7 @@ DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time no
   }
   // A new item takes its place. It only keeps a value, a small one, when the CAS needs more room.
   const std::string value(item.inline_value(), options.drop_value ? 0 : item.inline_bytes());
-  if (MakeItem(what, value, now) == 0) {
+  if (MakeItem(what, found, value, now) == 0) {
     // No memory for even that: an item that is gone serves its readers no worse.
     const Found again = Find(key, now);
     if (again) Remove(again, key.hash);

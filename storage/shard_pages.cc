@@ -127,7 +127,7 @@ void Shard::SealOpenPages() {
 
 void Shard::Unpin(void* handle) {
   const std::unique_ptr<PinRecord> record(static_cast<PinRecord*>(handle));
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   for (const PageId page : record->pages) {
     PageInfo& info = pool_->info(page);
     if (--info.pins > 0 || info.zombies == 0) continue;

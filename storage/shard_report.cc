@@ -6,7 +6,7 @@
 namespace cairn::storage {
 
 size_t Shard::Walk(uint64_t* position, size_t max_items, Time now, Visitor visit) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   const ExpiryCode passed = PassedCode(now);
   size_t visited = 0;
@@ -23,7 +23,7 @@ size_t Shard::Walk(uint64_t* position, size_t max_items, Time now, Visitor visit
 }
 
 void Shard::AddStats(StoreStats* stats) const {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
 #define X(name, help) stats->name += counters_.name;
   CAIRN_STORE_COUNTERS(X)
 #undef X
@@ -33,7 +33,7 @@ void Shard::AddStats(StoreStats* stats) const {
 }
 
 void Shard::AddClassStats(std::vector<ClassStats>* stats, Time now) const {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   for (size_t id = 1; id < per_class_.size(); ++id) {
     ClassStats& to = (*stats)[id - 1];
     const PerClass& from = per_class_[id];
@@ -55,13 +55,13 @@ void Shard::AddClassStats(std::vector<ClassStats>* stats, Time now) const {
 }
 
 void Shard::ResetStats() {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   counters_ = StoreStats();
   for (PerClass& of_class : per_class_) of_class.counters = ClassStats();
 }
 
 absl::Status Shard::CheckInvariants() const {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   uint64_t items = 0;
   uint64_t bytes = 0;
   const std::vector<PageId> pages = Pages();

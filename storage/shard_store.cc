@@ -75,7 +75,7 @@ Shard::Judgement Shard::Judge(const Found& found, const StoreOptions& options) c
 
 StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
                        const StoreOptions& options, Time now, ChainPlan* plan) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   Found old = Find(key, now);
   const Judgement j = Judge(old, options);
@@ -106,7 +106,8 @@ StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
     return result;
   }
   // Making room may have moved or evicted the item.
-  if (j.combine && !(old = Find(key, now))) {
+  old = FindAgain(old, key, now);
+  if (j.combine && !old) {
     FreeSlot(place, /*may_be_read=*/false);
     result.status = StoreStatus::kNotStored;
     return result;
@@ -117,7 +118,7 @@ StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
   if (options.mode == StoreMode::kPrepend) to = CopyPieces(value, to);
   to = CopyPieces({&before, 1}, to);
   if (options.mode != StoreMode::kPrepend) CopyPieces(value, to);
-  if (!LinkItem(key, place, now)) {
+  if (!LinkItem(key, old, place, now)) {
     FreeSlot(place, /*may_be_read=*/false);
     result.status = StoreStatus::kNoMemory;
   }
@@ -140,7 +141,7 @@ void Shard::Overwrite(const Found& old, const ItemToMake& what, const ItemLayout
 
 bool Shard::ReserveSome(Reservation::Impl* reservation, Time now) {
   constexpr size_t kSlotsACall = 16;
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   std::vector<Reservation::Impl::Piece>& pieces = reservation->pieces;
   const ItemLayout& layout = reservation->layout;
@@ -174,7 +175,7 @@ bool Shard::ReserveSome(Reservation::Impl* reservation, Time now) {
 }
 
 void Shard::DropReservation(Reservation::Impl* reservation) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   for (const Reservation::Impl::Piece& piece : reservation->pieces) {
     --InfoOf(piece.place).reserved;
     FreeSlot(piece.place, /*may_be_read=*/false);
@@ -211,7 +212,7 @@ void Shard::FillReservation(const Reservation::Impl& reservation, const Judgemen
 StoreResult Shard::Link(Reservation::Impl* reservation, const Key& key, const Pieces* value,
                         uint64_t value_bytes, const StoreOptions& options, Time now,
                         ChainPlan* plan) {
-  absl::MutexLock lock(&mutex_);
+  ShardLock lock(&mutex_);
   Tick(now);
   const Found old = Find(key, now);
   const Judgement j = Judge(old, options);
@@ -245,7 +246,7 @@ StoreResult Shard::Link(Reservation::Impl* reservation, const Key& key, const Pi
   item.set_cas(cas);
   item.set_access(Seconds(now));
   SetExpiry(item, place, j.expiry);
-  if (!LinkItem(key, place, now)) {
+  if (!LinkItem(key, old, place, now)) {
     SetSlotKind(item.slot(), kSlotReserved);
     result.status = StoreStatus::kNoMemory;
     return result;

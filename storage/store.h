@@ -133,10 +133,10 @@ enum class [[nodiscard]] StoreStatus{
     kStored,
     kNotStored,  ///< kAdd: it exists; kReplace, kAppend, kPrepend: it does not, or the result of
                  ///< the append would pass max_item_bytes. The item, if any, is as it was
-    kExists,    ///< compare_cas differs; nothing changed
-    kNotFound,  ///< compare_cas given (kSet, kReplace) and there is no item
-    kTooLarge,  ///< the item itself passes max_item_bytes; nothing changed
-    kNoMemory,  ///< no memory and nothing evictable; nothing changed
+    kExists,     ///< compare_cas differs; nothing changed
+    kNotFound,   ///< compare_cas given (kSet, kReplace) and there is no item
+    kTooLarge,   ///< the item itself passes max_item_bytes; nothing changed
+    kNoMemory,   ///< no memory and nothing evictable; nothing changed
 };
 
 struct StoreResult {
@@ -172,9 +172,9 @@ struct ArithmeticResult {
 
 struct DeleteOptions {
   std::optional<uint64_t> compare_cas;
-  bool mark_stale = false;  ///< keep the item, mark it stale, with a new CAS, its token available
-  bool drop_value = false;  ///< keep the item with an empty value and `client_flags`
-  uint32_t client_flags = 0;             ///< with drop_value
+  bool mark_stale = false;    ///< keep the item, mark it stale, with a new CAS, its token available
+  bool drop_value = false;    ///< keep the item with an empty value and `client_flags`
+  uint32_t client_flags = 0;  ///< with drop_value
   std::optional<Expiry> touch;           ///< with one of the two above
   std::optional<uint64_t> explicit_cas;  ///< with one of the two above
 };

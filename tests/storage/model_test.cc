@@ -436,7 +436,11 @@ class Model {
       items_.erase(key);
       return;
     }
-    NoteCas(item, seen->cas, o.explicit_cas);
+    if (o.mark_stale || o.explicit_cas.value_or(0) != 0) {
+      NoteCas(item, seen->cas, o.explicit_cas);
+    } else {
+      CHECK(seen->cas == item->cas);  // a value that is only dropped leaves the CAS
+    }
     if (o.drop_value) {
       item->value.clear();
       item->client_flags = 0;

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "storage/item.h"
+#include "storage/memory_region.h"
+#include "storage/page_pool.h"
+
+namespace cairn::storage {
+
+/// An index entry: a tag, the low 28 bits of the key's hash, over the item's place. 0 is none.
+namespace index_entry {
+
+inline constexpr uint64_t kPlaceMask = (uint64_t{1} << kPlaceBits) - 1;
+inline constexpr int kTagBits = 64 - kPlaceBits;
+inline constexpr uint64_t kMostBuckets = uint64_t{1} << kTagBits;
+inline constexpr size_t kPerLine = 7;
+
+inline uint64_t TagOf(uint64_t hash) { return hash & ((uint64_t{1} << kTagBits) - 1); }
+inline uint64_t Make(uint64_t hash, Place place) { return hash << kPlaceBits | place; }
+inline uint64_t Tag(uint64_t entry) { return entry >> kPlaceBits; }
+inline Place PlaceIn(uint64_t entry) { return entry & kPlaceMask; }
+
+/// The greatest power of two that is not above n. REQUIRES: n > 0.
+inline uint64_t LowerPower(uint64_t n) { return uint64_t{1} << (63 - __builtin_clzll(n)); }
+
+/// Linear hashing: which of `buckets` a hash or tag belongs to.
+inline uint64_t BucketOf(uint64_t hash, uint64_t buckets) {
+  const uint64_t mask = LowerPower(buckets) * 2 - 1;
+  const uint64_t bucket = hash & mask;
+  return bucket < buckets ? bucket : bucket & (mask >> 1);
+}
+
+}  // namespace index_entry
+
+using IndexEntries = absl::InlinedVector<uint64_t, 32>;
+
+/// Grows a region within the budget of `pool`, or beyond it when forced.
+bool GrowCharged(MemoryRegion* region, uint64_t bytes, PagePool* pool, bool force);
+/// Shrinks it to whole steps above `bytes` and gives the difference back to the budget.
+void ShrinkCharged(MemoryRegion* region, uint64_t bytes, PagePool* pool);
+inline constexpr size_t kIndexStepBytes = size_t{32} << 10;
+
+/// Where an Index keeps the entries that found their line full: linear hashing with chains of
+/// lines. Thread-compatible.
+class SpillTable {
+ public:
+  struct Line {
+    uint64_t next;  ///< number of the chain's next line; 0: none
+    uint64_t entries[index_entry::kPerLine];
+  };
+  static_assert(sizeof(Line) == 64);
+
+  absl::Status Init(PagePool* pool, uint64_t max_bytes, bool lock_memory);
+
+  template <typename Matches>
+  uint64_t* Find(uint64_t hash, const Matches& matches) {
+    const uint64_t tag = index_entry::TagOf(hash);
+    for (Line* line = &lines_[index_entry::BucketOf(hash, buckets_)];;) {
+      for (uint64_t& entry : line->entries) {
+        if (index_entry::Tag(entry) == tag && entry != 0 && matches(index_entry::PlaceIn(entry))) {
+          return &entry;
+        }
+      }
+      if (line->next == 0) return nullptr;
+      line = &overflow_[line->next];
+    }
+  }
+
+  /// Calls `visit(uint64_t* entry)` for all in the chain of `hash`.
+  template <typename Visit>
+  void ForChain(uint64_t hash, const Visit& visit) const {
+    for (Line* line = &lines_[index_entry::BucketOf(hash, buckets_)];;) {
+      for (uint64_t& entry : line->entries) {
+        if (entry != 0) visit(&entry);
+      }
+      if (line->next == 0) return;
+      line = &overflow_[line->next];
+    }
+  }
+
+  /// Makes sure that Insert succeeds; grows, but not beyond `most_buckets`.
+  bool PrepareInsert(uint64_t hash, uint64_t most_buckets, bool force);
+  bool PrepareLines(uint64_t lines, bool force);
+  void Insert(uint64_t entry);
+  /// REQUIRES: `entry` is in the chain of `hash`. Invalidates pointers into the chain.
+  void Erase(uint64_t hash, uint64_t* entry);
+  void ShrinkIfSparse();
+  void Reset();
+
+  uint64_t bucket_count() const { return buckets_; }
+  uint64_t bytes() const { return main_memory_.usable_bytes() + overflow_memory_.usable_bytes(); }
+
+ private:
+  bool AddBucket(bool force);
+  bool RemoveBucket();
+  void Take(uint64_t bucket, IndexEntries* entries);
+  void Refill(uint64_t bucket, const IndexEntries& entries);
+  uint64_t NewOverflowLine();
+  void FreeOverflowLine(uint64_t line);
+
+  PagePool* pool_ = nullptr;
+  MemoryRegion main_memory_;
+  MemoryRegion overflow_memory_;
+  Line* lines_ = nullptr;
+  Line* overflow_ = nullptr;
+  uint64_t buckets_ = 0;
+  uint64_t size_ = 0;
+  uint64_t overflow_high_ = 0;  // overflow lines ever used, 1-based
+  uint64_t overflow_free_ = 0;  // head of the free ones, linked by `next`
+  uint64_t overflow_free_count_ = 0;
+};
+
+}  // namespace cairn::storage
