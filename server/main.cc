@@ -44,7 +44,6 @@ int RunServer(const Settings& settings) {
   if (const auto error = server.Open(settings)) return Refuse(*error);
   if (const auto error = DropPrivileges(settings)) return Refuse(*error);
   if (const auto error = Daemonize(settings)) return Refuse(*error);
-  LockMemory(settings);
   if (const auto error = IgnoreSigPipe()) return Refuse(*error);
   if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) {
     WritePortFile(path, server.Ports());

@@ -43,7 +43,6 @@ storage::Config StoreConfig(const Settings& settings) {
   config.max_item_bytes = settings.max_item_bytes;
   config.evict = settings.evict;
   config.use_cas = settings.use_cas;
-  config.lock_memory = settings.lock_memory;
   config.thread_count = settings.thread_count;
   if (settings.growth_factor_given) config.growth_factor = settings.growth_factor;
   return config;
@@ -166,8 +165,9 @@ std::optional<StartError> Server::Parts::OpenFiles() {
 }
 
 std::optional<StartError> Server::Parts::BuildStore() {
-  absl::StatusOr<std::unique_ptr<storage::Store>> made =
-      storage::Store::Create(StoreConfig(settings));
+  storage::Config config = StoreConfig(settings);
+  config.lock_memory = LockMemory(settings);
+  absl::StatusOr<std::unique_ptr<storage::Store>> made = storage::Store::Create(config);
   if (!made.ok()) return Refusal(kExitFailure, made);
   store = *std::move(made);
   context.settings = &settings;
