@@ -176,6 +176,11 @@ class Shard {
   void VisitItem(Place place, Time now, Visitor visit, bool created,
                  std::optional<Expiry> expiry_before = std::nullopt) CAIRN_LOCKED;
   bool MayRewrite(ItemRef item, Place place) const CAIRN_LOCKED;
+  std::optional<uint64_t> NumberIn(ItemRef item) const CAIRN_LOCKED;
+  /// True while somebody may be reading the value, so that it cannot change in place.
+  bool IsRead(ItemRef item, Place place) const CAIRN_LOCKED;
+  /// Overwrites the value with `text` and blanks behind it. REQUIRES: text is not longer.
+  void WritePadded(ItemRef item, std::string_view text) CAIRN_LOCKED;
 
   // shard_store.cc
   Judgement Judge(const Found& found, const StoreOptions& options) const CAIRN_LOCKED;
@@ -198,6 +203,9 @@ class Shard {
   // shard_pages.cc: slots and pages
   Place AllocateSlot(ClassId id, Time now) CAIRN_LOCKED;
   Place TakeRoom(ClassId id) CAIRN_LOCKED;
+  /// The class of page that an item of class `id` goes to: `id` when it has pages or could fill
+  /// some, its coarse one otherwise.
+  ClassId PageClass(ClassId id) const CAIRN_LOCKED;
   void FreeSlot(Place place, bool may_be_read) CAIRN_LOCKED;
   void ReleasePage(PageId page) CAIRN_LOCKED;
   void Enqueue(PageId page) CAIRN_LOCKED;
@@ -258,7 +266,8 @@ class Shard {
   struct PerClass {
     PageId room_front = 0;  // pages with room, the one to use first in front
     PageId room_back = 0;
-    uint64_t items = 0;
+    uint64_t items = 0;   // in pages of this class
+    uint64_t wanted = 0;  // items whose size is this class's, whatever page they are in
     uint64_t item_bytes = 0;
     uint64_t evicted_time_seconds = 0;
     ClassStats counters;

@@ -81,9 +81,11 @@ bool Shard::FinishSweep(PageId page) {
 
 bool Shard::MoveItem(Place from) {
   const PageInfo& source = InfoOf(from);
-  const Place to = TakeRoom(source.class_id);
-  if (to == 0) return false;
   const ItemRef item(At(from));
+  const ClassId best = PageClass(classes_.ForBytes(item.slot_bytes_used()));
+  Place to = TakeRoom(best);
+  if (to == 0 && best != source.class_id) to = TakeRoom(source.class_id);
+  if (to == 0) return false;
   const uint64_t hash = shared_->hash(item.key());
   uint64_t* entry = index_->Find(hash, [from](Place p) { return p == from; });
   std::memcpy(At(to), At(from), item.slot_bytes_used());
@@ -95,6 +97,8 @@ bool Shard::MoveItem(Place from) {
     target.min_expiry = item.expiry();
   }
   if (source.write_seconds > target.write_seconds) target.write_seconds = source.write_seconds;
+  CountItem(from, -1);
+  CountItem(to, 1);
   if (item.has(kChained)) {
     for (Place p = item.first_chunk(); p != 0; p = ChunkRef(At(p)).next()) {
       ChunkRef(At(p)).set_owner(to);
@@ -222,7 +226,9 @@ void Shard::FlushNow() {
   index_->Reset();
   bytes_ = 0;
   earliest_expiry_ = 0;
-  for (PerClass& of_class : per_class_) of_class.items = of_class.item_bytes = 0;
+  for (PerClass& of_class : per_class_) {
+    of_class.items = of_class.wanted = of_class.item_bytes = 0;
+  }
   // Pages that must stay first: they look at heads in pages that are given away after them.
   const std::vector<PageId> pages = Pages();
   for (const PageId page : pages) {

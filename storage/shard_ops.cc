@@ -114,8 +114,7 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
       result.status = ArithmeticStatus::kExists;
       return result;
     }
-    if (item.has(kChained)) return result;
-    const std::optional<uint64_t> number = ParseCounter({item.inline_value(), item.inline_bytes()});
+    const std::optional<uint64_t> number = NumberIn(item);
     if (!number.has_value()) return result;
     result.number = !options.decrement        ? *number + options.delta
                     : *number > options.delta ? *number - options.delta
@@ -134,17 +133,45 @@ ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& opti
   return result;
 }
 
+std::optional<uint64_t> Shard::NumberIn(ItemRef item) const {
+  if (!item.has(kChained)) return ParseCounter({item.inline_value(), item.inline_bytes()});
+  // A few digits before a long tail: rare enough to be copied.
+  PieceList pieces;
+  AppendPieces(item, &pieces);
+  std::string value;
+  for (const std::string_view piece : pieces) value.append(piece);
+  return ParseCounter(value);
+}
+
+bool Shard::IsRead(ItemRef item, Place place) const {
+  if (!item.has(kChained)) return !MayRewrite(item, place);
+  if (InfoOf(place).pins != 0) return true;
+  for (Place chunk = item.first_chunk(); chunk != 0; chunk = ChunkRef(At(chunk)).next()) {
+    if (InfoOf(chunk).pins != 0) return true;
+  }
+  return false;
+}
+
+void Shard::WritePadded(ItemRef item, std::string_view text) {
+  PieceList pieces;
+  AppendPieces(item, &pieces);
+  for (const std::string_view piece : pieces) {
+    char* const out = const_cast<char*>(piece.data());  // views of this shard's own memory
+    const size_t taken = text.copy(out, piece.size());
+    text.remove_prefix(taken);
+    std::memset(out + taken, ' ', piece.size() - taken);
+  }
+}
+
 Place Shard::StoreNumber(const Found& found, uint64_t number, const ItemToMake& what, Time now) {
   char digits[24];
   const char* end = std::to_chars(digits, digits + sizeof digits, number).ptr;
   const std::string_view text(digits, static_cast<size_t>(end - digits));
-  if (!found || text.size() > found.item.inline_bytes() || !MayRewrite(found.item, found.place) ||
+  if (!found || text.size() > found.item.value_bytes() || IsRead(found.item, found.place) ||
       !found.item.set_cas(what.cas)) {
     return MakeItem(what, found, text, now);
   }
-  char* value = found.item.inline_value();
-  std::memcpy(value, text.data(), text.size());
-  std::memset(value + text.size(), ' ', found.item.inline_bytes() - text.size());
+  WritePadded(found.item, text);
   SetExpiry(found.item, found.place, what.expiry);
   TouchAccess(found.item, now, /*fetched=*/false);
   return found.place;

@@ -26,7 +26,20 @@ Place Shard::TakeRoom(ClassId id) {
   return SlotPlace(page, slot);
 }
 
-Place Shard::AllocateSlot(ClassId id, Time now) {
+ClassId Shard::PageClass(ClassId id) const {
+  // A class of its own costs half a page that is not full, and saves the few percent that the
+  // coarse class would round up.
+  constexpr uint64_t kPagesWorthwhile = 24;
+  const PerClass& of_class = per_class_[id];
+  const SizeClass& size = classes_[id];
+  const bool own = size.coarse == id || of_class.room_front != 0 ||
+                   of_class.wanted >= kPagesWorthwhile * size.slots_per_page;
+  return own ? id : size.coarse;
+}
+
+Place Shard::AllocateSlot(ClassId wanted, Time now) {
+  const ClassId id = PageClass(wanted);
+
   // While the budget is overdrawn (its limit was lowered, others took more), evicting gives back
   // more than is taken, but one write does not pay for all of it.
   constexpr int kPatience = 4;

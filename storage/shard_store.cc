@@ -95,8 +95,10 @@ StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
     *plan = ChainPlan{true, total, j.client_flags, what.cas};
     return result;
   }
-  result = {StoreStatus::kStored, what.cas, total, layout.head_class};
-  if (old && !j.combine && layout.head_class == j.met_class && MayRewrite(old.item, old.place)) {
+  result = {StoreStatus::kStored, what.cas, total, j.met_class};
+  const bool same_class =
+      layout.head_class == j.met_class || classes_[layout.head_class].coarse == j.met_class;
+  if (old && !j.combine && same_class && MayRewrite(old.item, old.place)) {
     Overwrite(old, what, layout, value, now);
     return result;
   }
@@ -112,6 +114,7 @@ StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
     result.status = StoreStatus::kNotStored;
     return result;
   }
+  result.class_id = InfoOf(place).class_id;
   char* to = WriteItem(place, what, layout, now).inline_value();
   const std::string_view before =
       j.combine ? std::string_view(old.item.inline_value(), j.old_bytes) : std::string_view();

@@ -10,8 +10,8 @@ namespace {
 
 constexpr uint32_t kLeastSlotBytes = 20;  // header, one byte of key, three of value
 constexpr uint32_t kLargestShare = 8;     // slots a page in the largest class
-constexpr double kDefaultGrowth = 1.06;
-constexpr size_t kMaxClasses = 250;  // ClassId is a byte
+constexpr double kFineGrowth = 1.02;
+constexpr double kDefaultGrowth = 1.08;
 
 SizeClass MakeClass(uint32_t page_bytes, uint32_t slot_bytes) {
   SizeClass c;
@@ -26,19 +26,24 @@ SizeClass MakeClass(uint32_t page_bytes, uint32_t slot_bytes) {
 
 SizeClasses::SizeClasses(uint32_t page_bytes, double growth_factor, uint32_t granule_bytes)
     : granule_(granule_bytes) {
-  const double growth = growth_factor > 1 ? std::max(growth_factor, 1.02) : kDefaultGrowth;
+  const double coarse_growth = growth_factor > 1 ? growth_factor : kDefaultGrowth;
   // From the largest down: the sizes are whole shares of a page, so that no page has a dead end.
   std::vector<uint32_t> sizes;
-  for (uint32_t slots = kLargestShare; sizes.size() < kMaxClasses;) {
+  for (uint32_t slots = kLargestShare;;) {
     const uint32_t size = page_bytes / slots / granule_ * granule_;
     if (size < kLeastSlotBytes) break;
     if (sizes.empty() || size < sizes.back()) sizes.push_back(size);
-    const auto wanted = static_cast<uint32_t>(std::ceil(slots * growth));
+    const auto wanted = static_cast<uint32_t>(std::ceil(slots * kFineGrowth));
     slots = std::max({slots + 1, wanted, page_bytes / size + 1});
   }
   std::reverse(sizes.begin(), sizes.end());
   classes_.push_back({});
   for (const uint32_t size : sizes) classes_.push_back(MakeClass(page_bytes, size));
+  ClassId coarse = static_cast<ClassId>(sizes.size());
+  for (ClassId id = coarse; id >= 1; --id) {
+    if (classes_[id].slot_bytes * coarse_growth <= classes_[coarse].slot_bytes) coarse = id;
+    classes_[id].coarse = coarse;
+  }
   max_slot_bytes_ = sizes.back();
   by_granule_.resize(max_slot_bytes_ / granule_ + 1);
   ClassId id = 1;
@@ -47,6 +52,7 @@ SizeClasses::SizeClasses(uint32_t page_bytes, double growth_factor, uint32_t gra
     by_granule_[g] = id;
   }
   classes_.push_back(MakeClass(page_bytes, page_bytes));
+  classes_.back().coarse = whole_page();
 }
 
 static_assert((uint32_t{64} << 10) / kLargestShare <= kMaxInlineBytes);

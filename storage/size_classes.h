@@ -6,22 +6,27 @@
 
 namespace cairn::storage {
 
-using ClassId = uint8_t;  ///< 1-based; 0 is none
+using ClassId = uint16_t;  ///< 1-based; 0 is none
 
 /// One slab class: how a page is cut into slots.
 struct SizeClass {
   uint32_t slot_bytes = 0;
   uint16_t slots_per_page = 0;
+  ClassId coarse = 0;       ///< the class that serves instead while few items want this one
   uint32_t reciprocal = 0;  ///< slot of an offset: (offset * reciprocal) >> 32
 };
 
 /// The table of slab classes for a page size. The largest class whose slots hold items is an eighth
 /// of a page, so that rounding wastes little of any size; larger values are cut in chunks. One more
-/// class has a slot of a whole page, for the bulk of large values. Immutable.
+/// class has a slot of a whole page, for the bulk of large values.
+///
+/// Classes are fine, 2 % or 4 bytes apart. Some are coarse as well: an item whose class is not
+/// wanted by enough others to fill pages of its own goes to the next coarse one, so that a mix of
+/// all sizes does not leave a half-filled page for each. Immutable.
 class SizeClasses {
  public:
-  /// `growth_factor` is the least ratio of neighbours; 0 chooses. `granule_bytes` divides every
-  /// slot's size.
+  /// `growth_factor` is the least ratio of coarse neighbours; 0 chooses. `granule_bytes` divides
+  /// every slot's size.
   SizeClasses(uint32_t page_bytes, double growth_factor, uint32_t granule_bytes);
 
   const SizeClass& operator[](ClassId id) const { return classes_[id]; }

@@ -378,7 +378,7 @@ class Model {
     const auto number = ParseCounter(item->value);
     const bool differs = o.compare_cas.value_or(0) != 0 && *o.compare_cas != item->cas;
     if (result.status == ArithmeticStatus::kNonNumeric) {
-      CHECK((!number.has_value() || item->value.size() > 1000));
+      CHECK(!number.has_value());
       return;
     }
     if (differs) {
