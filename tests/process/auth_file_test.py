@@ -8,6 +8,7 @@ import unittest
 import binary
 import checks
 import servers
+from starts import OSERR, choosing_ports, failing
 
 UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated\r\n"
 FAILURE = b"CLIENT_ERROR authentication failure\r\n"
@@ -101,6 +102,16 @@ class Access(PasswordFile):
         if checks.program().at_least(1, 6, 45):
             client.half_close()
             self.assertNotIn(b"\x81", client.read_all())
+
+    @checks.since(1, 6, 45, reason="such listeners ask for no password")
+    def test_protocols_of_listeners(self):
+        self.write(b"user:secret\n")
+        code, found = failing("-Y", self.path, "-l", "proto[binary]:127.0.0.1", "-p", "-1")
+        self.assertEqual(code, OSERR, found)
+        with choosing_ports("-Y", self.path, "-l", "proto[negotiating]:127.0.0.1", "-p", "-1") as server:
+            (_, server.port), = server.ports
+            self.assertEqual(self.client(server).ask(b"get any\r\n"), UNAUTHENTICATED)
+            self.assertEqual(self.try_login(server, b"user secret"), STORED)
 
     def test_over_a_unix_socket(self):
         self.write(b"user:secret\n")

@@ -4,7 +4,6 @@ import os
 import pwd
 import signal
 import socket
-import stat
 import tempfile
 import unittest
 
@@ -92,16 +91,44 @@ class Daemon(unittest.TestCase):
 
     @unittest.skipUnless(checks.is_root(), "needs root")
     def test_as_another_user(self):
-        user = pwd.getpwnam("nobody")
         client = self.start(user="nobody")
         client.ask(b"set a 0 0 1\r\nx\r\n")
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        self.assertEqual(set(fields["Uid"].split()), {str(user.pw_uid)})
-        self.assertEqual(set(fields["Gid"].split()), {str(user.pw_gid)})
-        self.assertEqual(fields["Groups"].split(), [])
-        self.assertEqual(os.stat(self.pid_file).st_uid, user.pw_uid)
-        self.assertTrue(stat.S_ISREG(os.stat(self.pid_file).st_mode))
+        runs_as(self, self.pid, "nobody")
+        self.assertEqual(os.stat(self.pid_file).st_uid, pwd.getpwnam("nobody").pw_uid)
+
+
+def runs_as(test, pid, name):
+    user = pwd.getpwnam(name)
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        fields = dict(line.split(":", 1) for line in file)
+    test.assertEqual(set(fields["Uid"].split()), {str(user.pw_uid)})
+    test.assertEqual(set(fields["Gid"].split()), {str(user.pw_gid)})
+    test.assertEqual(fields["Groups"].split(), [])
+
+
+@unittest.skipUnless(checks.is_root(), "needs root")
+class AnotherUser(unittest.TestCase):
+    """-u in the foreground."""
+
+    def test_the_socket_belongs_to_the_user(self):
+        """Else its clients, who share the user or the group, cannot connect."""
+        user = pwd.getpwnam("nobody")
+        with tempfile.TemporaryDirectory(prefix="cairn-test-") as folder:
+            os.chmod(folder, 0o777)
+            path = os.path.join(folder, "socket")
+            options = ["-u", "nobody", "-s", path, "-a", "0660"]
+            with servers.Server(servers.find_candidate(), options, listen=False) as server:
+                checks.until(lambda: os.path.exists(path) and os.stat(path).st_mode & 0o777 == 0o660, "the socket")
+                found = os.stat(path)
+                self.assertEqual((found.st_uid, found.st_gid), (user.pw_uid, user.pw_gid))
+                runs_as(self, server.pid, "nobody")
+
+    def test_limits_are_raised_before(self):
+        with servers.Server(servers.find_candidate(), ["-u", "nobody", "-c", "3000"]) as server:
+            runs_as(self, server.pid, "nobody")
+            with open(f"/proc/{server.pid}/limits", encoding="ascii") as file:
+                line, = [line for line in file if line.startswith("Max open files")]
+        self.assertGreaterEqual(int(line.split()[3]), 3000)
 
 
 class CoreFiles(unittest.TestCase):

@@ -241,6 +241,15 @@ class UnixSocket(Speaking):
         self.assertEqual([name for name in names if name.startswith("tcp:")], [])
         self.assertTrue(server.alive())
 
+    def test_with_udp_it_opens_no_tcp_port(self):
+        """-U alone means a TCP port too, but not next to -s."""
+        port = servers.free_port()
+        self.start("-l", "127.0.0.1", "-U", str(port))
+        with connect_unix(self.path) as client:
+            names = [value for name, value in client.stats(b"conns").items() if name.endswith(":addr")]
+        self.assertEqual([name for name in names if name.startswith("tcp:")], [])
+        self.refused(port)
+
     @checks.cairnd_only("-s turns TCP off even when a port is asked for")
     def test_together_with_a_port(self):
         for options in (["-l", "127.0.0.1"], []):

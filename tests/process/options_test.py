@@ -1,5 +1,7 @@
 """Command line options: what is accepted, what is refused, with which line and exit code."""
 
+import re
+import signal
 import socket
 import tempfile
 import unittest
@@ -337,6 +339,37 @@ class Accepted(unittest.TestCase):
     def test_a_deprecated_suboption_is_named(self):
         with servers.Server(servers.find_candidate(), ["-o", "resp_obj_mem_limit=10"]) as server:
             self.assertIn("DEPRECATED: resp_obj_mem_limit", server.log())
+
+
+class Verbose(unittest.TestCase):
+    def log(self, option):
+        """What is written about some commands, in order and without the numbers of connections."""
+        with servers.Server(servers.find_candidate(), [option]) as server:
+            with server.connect() as client:
+                self.assertEqual(client.ask(b"set a 0 0 1\r\nx\r\n"), b"STORED\r\n")
+                self.assertEqual(client.ask(b"delete missing\r\n"), b"NOT_FOUND\r\n")
+                self.assertEqual(client.ask(b"get a\r\n", b"END\r\n"), b"VALUE a 0 1\r\nx\r\nEND\r\n")
+                self.assertEqual(client.ask(b"nonsense\r\n"), b"ERROR\r\n")
+            server.signal(signal.SIGTERM)
+            server.process.wait(checks.DEADLINE)
+            text = server.log()
+        return re.sub(r"^([<>])\d+ ", r"\1 ", text, flags=re.MULTILINE).splitlines()
+
+    def test_not_at_all(self):
+        with servers.Server(servers.find_candidate()) as server, server.connect() as client:
+            client.ask(b"nonsense\r\n")
+            self.assertEqual(server.log(), "")
+
+    def test_once(self):
+        self.assertEqual([line for line in self.log("-v") if "set a" in line], [])
+
+    def test_twice_shows_commands_and_replies(self):
+        lines = self.log("-vv")
+        for line in ("< set a 0 0 1", "> STORED", "< get a", "< nonsense", "> ERROR"):
+            self.assertEqual(lines.count(line), 1, lines)
+        self.assertLess(lines.index("< set a 0 0 1"), lines.index("> STORED"), "the request comes first")
+        self.assertLess(lines.index("> STORED"), lines.index("< get a"))
+        self.assertLess(lines.index("< nonsense"), lines.index("> ERROR"), "the request comes first")
 
 
 if __name__ == "__main__":
