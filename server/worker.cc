@@ -13,7 +13,11 @@ namespace cairn::server {
 namespace {
 
 constexpr timeval kIdleCheckInterval{1, 0};
-constexpr timeval kDrainTime{2, 0};
+// While ending, clients that take their answers are waited for: up to ten seconds in all, and up to
+// two in which none of them took a byte.
+constexpr timeval kDrainCheckInterval{0, 500'000};
+constexpr unsigned kMaxDrainChecks = 20;
+constexpr unsigned kMaxIdleDrainChecks = 4;
 // Past this, the output buffer of a rare large answer is given back.
 constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
 
@@ -179,13 +183,22 @@ void Worker::CloseIdle() {
 }
 
 void Worker::Drain() {
-  const auto drained = [](evutil_socket_t, short, void* self) {
-    event_base_loopbreak(static_cast<Worker*>(self)->base_.get());
+  const auto check = [](evutil_socket_t, short, void* self) {
+    static_cast<Worker*>(self)->CheckDrained();
   };
-  drained_event_.reset(event_new(base_.get(), -1, 0, drained, this));
-  event_add(drained_event_.get(), &kDrainTime);
+  drained_event_.reset(event_new(base_.get(), -1, EV_PERSIST, check, this));
+  event_add(drained_event_.get(), &kDrainCheckInterval);
   for (size_t i = connections_.size(); i-- > 0;) connections_[i]->Finish();
   if (connections_.empty()) event_active(drained_event_.get(), EV_TIMEOUT, 0);
+}
+
+void Worker::CheckDrained() {
+  const uint64_t written = stats_.bytes_written.value();
+  idle_drain_checks_ = written == written_at_check_ ? idle_drain_checks_ + 1 : 0;
+  written_at_check_ = written;
+  const bool patient =
+      ++drain_checks_ < kMaxDrainChecks && idle_drain_checks_ < kMaxIdleDrainChecks;
+  if (connections_.empty() || !patient) event_base_loopbreak(base_.get());
 }
 
 }  // namespace cairn::server

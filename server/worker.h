@@ -88,6 +88,7 @@ class Worker {
   void RunPosted();
   void CloseIdle();
   void Drain();
+  void CheckDrained();
 
   WorkerContext context_;
   WorkerStats stats_;
@@ -97,6 +98,9 @@ class Worker {
   EventPtr wake_event_;
   EventPtr idle_event_;
   EventPtr drained_event_;  ///< made when draining
+  unsigned drain_checks_ = 0;
+  unsigned idle_drain_checks_ = 0;
+  uint64_t written_at_check_ = 0;
   std::thread thread_;
   std::vector<char> input_buffer_;
   Output output_;

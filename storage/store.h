@@ -267,8 +267,8 @@ class Store {
 
   /// Adds to or subtracts from a decimal number in place. The value is read as strtoull would
   /// (leading blanks, '+', "-0"), up to the first blank or the end; anything else, "-5", hex, more
-  /// than 2^64-1, or the value of an item of more than 512 KiB, is kNonNumeric. Incrementing wraps at
-  /// 2^64, decrementing stops at 0. A result with fewer digits than the old value is padded with
+  /// than 2^64-1, or the value of an item of more than 512 KiB, is kNonNumeric. Incrementing wraps
+  /// at 2^64, decrementing stops at 0. A result with fewer digits than the old value is padded with
   /// blanks on the right to the old length; a longer one makes the value longer. Client flags and
   /// expiry stay (unless touched), CAS changes. The visitor sees the item afterwards.
   ArithmeticResult Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,
