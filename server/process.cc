@@ -5,6 +5,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -88,6 +89,11 @@ void WarnOfRunningProcess(const std::string& path) {
 }  // namespace
 
 std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds) {
+  if (settings.lock_memory) {
+    // While this is root: who it becomes may lock little. LockMemory tells of a failure.
+    const rlimit all{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+    setrlimit(RLIMIT_MEMLOCK, &all);
+  }
   if (settings.coredumps) {
     if (auto error = RaiseCoreLimit()) return error;
   }
@@ -113,9 +119,16 @@ std::optional<StartError> DropPrivileges(const Settings& settings) {
     if (errno != EPERM) return OsError(line);
     fmt::print(stderr, "{}\n", line);
   }
+  const std::string& socket = settings.unix_socket_path;
+  if (!socket.empty() && lchown(socket.c_str(), user->pw_uid, user->pw_gid) != 0) {
+    return OsError(fmt::format("failed to give {} to user {}: {}", socket, settings.user,
+                               std::strerror(errno)));
+  }
   if (setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0) {
     return OsError(fmt::format("failed to assume identity of user {}", settings.user));
   }
+  // The kernel writes no core files of processes that changed their user, unless they ask for it.
+  if (settings.coredumps) prctl(PR_SET_DUMPABLE, 1);
   return std::nullopt;
 }
 
@@ -139,14 +152,14 @@ std::optional<StartError> Daemonize(const Settings& settings) {
   return std::nullopt;
 }
 
-void LockMemory(const Settings& settings) {
-  if (!settings.lock_memory) return;
+bool LockMemory(const Settings& settings) {
+  if (!settings.lock_memory) return false;
   // On fault: what is reserved but never used need not be in memory.
   int result = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
   if (result != 0 && errno == EINVAL) result = mlockall(MCL_CURRENT | MCL_FUTURE);
-  if (result != 0) {
-    fmt::print(stderr, "warning: -k invalid, mlockall() failed: {}\n", std::strerror(errno));
-  }
+  if (result == 0) return true;
+  fmt::print(stderr, "warning: -k invalid, mlockall() failed: {}\n", std::strerror(errno));
+  return false;
 }
 
 void HoldSignals() { ChangeSignalMask(SIG_BLOCK); }

@@ -10,7 +10,7 @@
 
 #include "server/settings.h"
 
-/// The life of the process outside its event loops. Everything here is called by main before there
+/// The life of the process outside its event loops. Everything here is called before there
 /// are threads (or when they are gone), in this order: HoldSignals, RaiseLimits, DropPrivileges,
 /// Daemonize, LockMemory, IgnoreSigPipe, WritePortFile and PidFile::Write once the listeners stand,
 /// and ReleaseSignals when signals have handlers.
@@ -22,11 +22,12 @@ struct StartError {
   std::string message;  ///< with its newline
 };
 
-/// Core files when -r was given, and enough descriptors for -c clients and `own_fds` more. The
-/// descriptor limit is never lowered.
+/// Core files when -r was given, locked memory when -k was, and enough descriptors for -c clients
+/// and `own_fds` more. The descriptor limit is never lowered.
 std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds);
 
-/// Becomes the user of -u when started as root; does nothing otherwise.
+/// Becomes the user of -u when started as root, and gives him the UNIX socket, which has been bound
+/// by then; does nothing otherwise.
 std::optional<StartError> DropPrivileges(const Settings& settings);
 
 /// With -d: forks (the parent exits with 0 and never returns), leaves the terminal, changes to /
@@ -34,8 +35,9 @@ std::optional<StartError> DropPrivileges(const Settings& settings);
 /// streams to /dev/null (unless -v).
 std::optional<StartError> Daemonize(const Settings& settings);
 
-/// With -k: locks all present and future memory. A refusal is a warning on stderr, not an error.
-void LockMemory(const Settings& settings);
+/// With -k: locks all present and future memory, and says whether it is so. A refusal is a warning
+/// on stderr, not an error: the server goes on with all of -m, unlocked.
+bool LockMemory(const Settings& settings);
 
 /// Writing to a connection that has gone must be an error, not a signal.
 std::optional<StartError> IgnoreSigPipe();

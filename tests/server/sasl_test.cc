@@ -104,6 +104,7 @@ TEST_CASE("Several clients authenticate at once") {
   const auto mechanisms = FromFile(folder.Write("users", "alice:secret\n"));
   std::atomic<int> right{0};
   std::vector<std::thread> clients;
+  clients.reserve(4);
   for (int i = 0; i < 4; ++i) {
     clients.emplace_back([&, i] {
       for (int j = 0; j < 100; ++j) {

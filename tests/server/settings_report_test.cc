@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "fmt/format.h"
 #include "server/option_rows.h"
 #include "server/option_table.h"
 #include "server/runtime_settings.h"
@@ -58,7 +59,7 @@ TEST_CASE("The defaults are reported as memcached reports them") {
   std::string text;
   const Settings settings;
   for (const auto& [name, value] : Report(settings, RuntimeSettings(settings))) {
-    text += name + ' ' + value + '\n';
+    text += fmt::format("{} {}\n", name, value);
   }
   CHECK(text == kDefaults);
 }
