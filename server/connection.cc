@@ -95,6 +95,7 @@ void Connection::Serve() {
     return;
   }
   if (watch_ != nullptr) FillFromWatch();
+  if (unsent_ != nullptr) return;  // before anything else the watcher has to read
 
   Turn turn = Turn::kAgain;
   if (continue_when_sent_ || serve_saved_) {
