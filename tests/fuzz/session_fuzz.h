@@ -20,6 +20,7 @@ namespace cairn::server {
 struct FuzzInput {
   std::string bytes;
   std::vector<size_t> pieces;  ///< lengths; what is left behind the last is one more
+  bool stretched = false;      ///< has a large value
 
   FuzzInput(const uint8_t* data, size_t size) {
     FuzzedDataProvider provider(data, size);
@@ -30,16 +31,17 @@ struct FuzzInput {
     const auto stretch_at = provider.ConsumeIntegral<uint16_t>();
     bytes = provider.ConsumeRemainingBytesAsString();
     // Values that are too large for the input buffer are beyond what a fuzzer grows by itself.
-    if (stretch_at != 0 && stretch_at <= bytes.size()) {
-      bytes.insert(stretch_at, kStretchBytes, 'x');
-    }
+    stretched = stretch_at != 0 && stretch_at <= bytes.size();
+    if (stretched) bytes.insert(stretch_at, kStretchBytes, 'x');
   }
 
   static constexpr size_t kStretchBytes = 20000;
 };
 
-inline Settings FuzzSettings() {
+inline Settings FuzzSettings(const FuzzInput& input) {
   Settings settings;
+  // How many CAS uniques a large value takes depends on how it arrived.
+  settings.use_cas = !input.stretched;
   settings.memory_limit_bytes = uint64_t{8} << 20;
   settings.max_item_bytes = uint64_t{256} << 10;
   return settings;
@@ -48,8 +50,9 @@ inline Settings FuzzSettings() {
 /// Sends pieces as a connection does: what is large goes where the session says.
 class FuzzClient {
  public:
-  explicit FuzzClient(WireProtocol protocol)
-      : fixture_(FuzzSettings()), client_(&fixture_, {.protocol = protocol, .negotiable = false}) {}
+  FuzzClient(const FuzzInput& input, WireProtocol protocol)
+      : fixture_(FuzzSettings(input)),
+        client_(&fixture_, {.protocol = protocol, .negotiable = false}) {}
 
   void Send(std::string_view bytes) {
     while (!closed() && !taken_over()) {
@@ -90,24 +93,40 @@ class FuzzClient {
   bool closed_ = false;
 };
 
+/// Shows an answer from a little before it leaves the other.
+inline void Explain(const char* name, bool closed, std::string_view answer,
+                    std::string_view other) {
+  const auto [here, there] =
+      std::mismatch(answer.begin(), answer.end(), other.begin(), other.end());
+  const auto differs = static_cast<size_t>(here - answer.begin());
+  std::fprintf(stderr, "%s: closed %d, %zu bytes, from %zu on: ", name, closed, answer.size(),
+               differs);
+  const size_t begin = differs < 40 ? 0 : differs - 40;
+  for (const char c : answer.substr(begin, 80)) {
+    const bool plain = c >= ' ' && c <= '~';
+    std::fprintf(stderr, plain ? "%c" : "\\x%02x", static_cast<unsigned char>(c));
+  }
+  std::fputc('\n', stderr);
+}
+
 /// Answers at once and in pieces; `comparable` takes from an answer what depends on more than the
 /// bytes sent.
 template <typename Comparable>
 void FuzzProtocol(const FuzzInput& input, WireProtocol protocol, Comparable comparable) {
-  FuzzClient whole(protocol);
+  FuzzClient whole(input, protocol);
   whole.Send(input.bytes);
-  FuzzClient cut(protocol);
+  FuzzClient cut(input, protocol);
   std::string_view left = input.bytes;
   for (const size_t piece : input.pieces) {
     cut.Send(left.substr(0, piece));
     left.remove_prefix(std::min(piece, left.size()));
   }
   cut.Send(left);
-  if (whole.closed() == cut.closed() && comparable(whole.answer()) == comparable(cut.answer())) {
-    return;
-  }
-  std::fprintf(stderr, "whole (closed %d): %s\ncut (closed %d): %s\n", whole.closed(),
-               whole.answer().c_str(), cut.closed(), cut.answer().c_str());
+  const std::string expected = comparable(whole.answer());
+  const std::string got = comparable(cut.answer());
+  if (whole.closed() == cut.closed() && expected == got) return;
+  Explain("whole", whole.closed(), expected, got);
+  Explain("cut", cut.closed(), got, expected);
   std::abort();
 }
 
