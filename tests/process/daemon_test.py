@@ -4,6 +4,7 @@ import os
 import pwd
 import signal
 import socket
+import stat
 import tempfile
 import unittest
 
@@ -118,13 +119,24 @@ class AnotherUser(unittest.TestCase):
             path = os.path.join(folder, "socket")
             options = ["-u", "nobody", "-s", path, "-a", "0660"]
             with servers.Server(servers.find_candidate(), options, listen=False) as server:
-                checks.until(lambda: os.path.exists(path) and os.stat(path).st_mode & 0o777 == 0o660, "the socket")
+                checks.until(lambda: self.answers(path), "it answers, so all is set")
                 found = os.stat(path)
                 self.assertEqual((found.st_uid, found.st_gid), (user.pw_uid, user.pw_gid))
+                self.assertEqual(stat.S_IMODE(found.st_mode), 0o660)
                 runs_as(self, server.pid, "nobody")
 
+    def answers(self, path):
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(path)
+            except OSError:
+                return False
+            return servers.Client(sock).ask(b"mn\r\n") == b"MN\r\n"
+
     def test_limits_are_raised_before(self):
-        with servers.Server(servers.find_candidate(), ["-u", "nobody", "-c", "3000"]) as server:
+        options = ["-u", "nobody", "-c", "3000"]
+        with servers.Server(servers.find_candidate(), options) as server, server.connect() as client:
+            client.ask(b"mn\r\n")
             runs_as(self, server.pid, "nobody")
             with open(f"/proc/{server.pid}/limits", encoding="ascii") as file:
                 line, = [line for line in file if line.startswith("Max open files")]
