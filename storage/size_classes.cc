@@ -1,7 +1,6 @@
 #include "storage/size_classes.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "storage/item.h"
 
@@ -10,7 +9,6 @@ namespace {
 
 constexpr uint32_t kLeastSlotBytes = 20;  // header, one byte of key, three of value
 constexpr uint32_t kLargestShare = 8;     // slots a page in the largest class
-constexpr double kFineGrowth = 1.02;
 constexpr double kDefaultGrowth = 1.08;
 
 SizeClass MakeClass(uint32_t page_bytes, uint32_t slot_bytes) {
@@ -33,8 +31,7 @@ SizeClasses::SizeClasses(uint32_t page_bytes, double growth_factor, uint32_t gra
     const uint32_t size = page_bytes / slots / granule_ * granule_;
     if (size < kLeastSlotBytes) break;
     if (sizes.empty() || size < sizes.back()) sizes.push_back(size);
-    const auto wanted = static_cast<uint32_t>(std::ceil(slots * kFineGrowth));
-    slots = std::max({slots + 1, wanted, page_bytes / size + 1});
+    slots = std::max(slots + 1, page_bytes / size + 1);
   }
   std::reverse(sizes.begin(), sizes.end());
   classes_.push_back({});

@@ -20,9 +20,9 @@ struct SizeClass {
 /// of a page, so that rounding wastes little of any size; larger values are cut in chunks. One more
 /// class has a slot of a whole page, for the bulk of large values.
 ///
-/// Classes are fine, 2 % or 4 bytes apart. Some are coarse as well: an item whose class is not
-/// wanted by enough others to fill pages of its own goes to the next coarse one, so that a mix of
-/// all sizes does not leave a half-filled page for each. Immutable.
+/// Classes are fine: each number of slots that a page can have makes one. Some are coarse as well:
+/// an item whose class is not wanted by enough others to fill pages of its own goes to the next
+/// coarse one, so that a mix of all sizes does not leave a half-filled page for each. Immutable.
 class SizeClasses {
  public:
   /// `growth_factor` is the least ratio of coarse neighbours; 0 chooses. `granule_bytes` divides

@@ -34,9 +34,11 @@ constexpr uint64_t kReserveAtLeast = kGiB;
 constexpr uint64_t kReserveAtLeast = 64 * kGiB;
 #endif
 
+/// Smaller pages leave less memory in half-filled ones, larger ones cost less to look after.
 uint32_t ChoosePageBytes(uint64_t limit) {
-  if (limit <= 64 * kMiB) return 16 << 10;
-  return limit <= 1024 * kMiB ? 32 << 10 : 64 << 10;
+  if (limit <= 64 * kMiB) return 8 << 10;
+  if (limit <= 512 * kMiB) return 16 << 10;
+  return limit <= 4 * kGiB ? 32 << 10 : 64 << 10;
 }
 
 /// Every shard keeps open pages, so that small stores have few.

@@ -100,7 +100,7 @@ TEST_CASE("A chunk keeps its three places apart") {
 }
 
 TEST_CASE("Size classes cover all sizes, tightly, and find the slot of an offset") {
-  for (const uint32_t page : {16u << 10, 32u << 10, 64u << 10}) {
+  for (const uint32_t page : {8u << 10, 16u << 10, 32u << 10, 64u << 10}) {
     for (const double growth : {0.0, 1.25, 2.0}) {
       const SizeClasses classes(page, growth, 4);
       REQUIRE(classes.count() < 400);
