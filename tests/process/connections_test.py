@@ -1,13 +1,24 @@
 """How many connections there may be, and how long idle ones live."""
 
+import resource
 import socket
+import subprocess
+import sys
 import time
 import unittest
 
 import checks
 import servers
+from starts import OSERR, as_root
+
 
 REFUSAL = b"ERROR Too many open connections\r\n"
+
+
+def soft_and_hard_alike():
+    """Whether this process cannot raise its hard limits: not root, or root without the capability."""
+    code = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (500, 500)); r.setrlimit(r.RLIMIT_NOFILE, (600, 600))"
+    return checks.run([sys.executable, "-c", code]).returncode != 0
 
 
 def speaks(client):
@@ -122,6 +133,50 @@ class Limit(unittest.TestCase):
         first = self.connect(server)
         self.settled(first, 1)
         self.assertGreaterEqual(int(first.stats()["total_connections"]), 1000)
+
+
+class Descriptors(unittest.TestCase):
+    """The limit of open files is what the system grants, and no more than -c of it is asked for."""
+
+    def run_with(self, files, *options):
+        """A server started by a process that may open only so many files; None when it ends by itself."""
+        port = servers.free_port()
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+        process = subprocess.Popen(
+            [servers.find_candidate(), *as_root(), "-l", "127.0.0.1", "-p", str(port), *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=limit)
+        self.addCleanup(process.stderr.close)
+
+        def up():
+            if process.poll() is not None:
+                return True
+            try:
+                self.client = servers.Client(socket.create_connection(("127.0.0.1", port), 1))
+                return True
+            except OSError:
+                return False
+
+        checks.until(up, "it accepts or ends")
+        if process.poll() is None:
+            self.addCleanup(self.client.close)
+            self.addCleanup(process.wait, checks.DEADLINE)
+            self.addCleanup(process.terminate)
+        return process
+
+    def test_as_many_as_connections_are_enough(self):
+        process = self.run_with(1024)
+        self.assertIsNone(process.returncode, process.stderr.read() if process.returncode else "")
+        self.assertTrue(speaks(self.client))
+        self.assertEqual(self.client.stats()["max_connections"], "1024")
+
+    @unittest.skipUnless(soft_and_hard_alike(), "root may raise the limit here")
+    def test_fewer_than_connections_are_not(self):
+        process = self.run_with(500, "-c", "1000")
+        self.assertEqual(process.returncode, OSERR)
+        self.assertIn(b"failed to set rlimit for open files", process.stderr.read())
 
 
 class IdleTimeout(checks.ServerCase):
