@@ -95,7 +95,7 @@ def _flush_all(context):
 def _misc(context):
     return Command(context.rng.choice([b"version", b"mn", b"verbosity 0", b"verbosity 0 noreply", b"stats reset", b"stats foo",
                                        b"stats detail", b"stats detail x", b"stats cachedump 64 1", b"slabs foo",
-                                       b"slabs reassign 1 1", b"lru_crawler sleep 1000001", b"lru_crawler foo", b"lru foo",
+                                       b"lru_crawler sleep 1000001", b"lru_crawler foo", b"lru foo",
                                        b"cache_memlimit 1"]) + b"\r\n")
 
 
