@@ -10,6 +10,8 @@ namespace cairn::server {
 namespace {
 
 constexpr size_t kMaxVectors = 64;
+// A long answer to a client that reads fast lets others have their turn after so many parts.
+constexpr unsigned kMaxContinuedPerEvent = 16;
 // A line of a get may be long; memcached lets it grow until memory runs out.
 constexpr size_t kMaxSavedInputBytes = size_t{64} << 20;
 constexpr std::string_view kInputTooLong = "SERVER_ERROR out of memory reading request\r\n";
@@ -177,6 +179,7 @@ Connection::Turn Connection::ReadBody(std::span<char> target) {
 Connection::Turn Connection::ServeInput(std::string_view input, bool continuing) {
   Output& output = worker_->output();
   const unsigned max_requests = worker_->max_requests();
+  unsigned continued = 0;
   for (;;) {
     const Progress progress = continuing ? session_.Continue(input, &output, max_requests)
                                          : session_.Process(input, &output, max_requests);
@@ -195,7 +198,8 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
       Close(CloseReason::kNormal);
       return Turn::kClosed;
     }
-    if (sent && (continuing || (wants_watch && watch_ == nullptr))) continue;
+    if (sent && wants_watch && watch_ == nullptr) continue;
+    if (sent && continuing && ++continued < kMaxContinuedPerEvent) continue;
     const bool yielded = progress.status == SessionStatus::kYield;
     if (!continuing && !yielded && input.size() > kMaxSavedInputBytes) {
       output.Append(kInputTooLong);
@@ -208,8 +212,8 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
     serve_saved_ = yielded;
     if (!sent) return Turn::kWait;
     WaitFor(EV_READ);
-    if (yielded) {
-      ++worker_->stats()->conn_yields;
+    if (yielded || continuing) {
+      if (yielded) ++worker_->stats()->conn_yields;
       event_active(&event_, EV_READ, 0);
       return Turn::kWait;
     }
@@ -278,6 +282,7 @@ void Connection::StartWatching(Output* output) {
   };
   watch_ = WatchStream::Open(worker_->server()->log, request->kinds, std::move(wake));
   if (watch_ == nullptr) {  // somebody took the last place since the command looked
+    output->Clear();  // of the command's OK: watch is the first of its packet
     output->Append(WatchStream::kTooMany);
     return;
   }
@@ -286,9 +291,8 @@ void Connection::StartWatching(Output* output) {
 
 void Connection::FillFromWatch() {
   Output& output = worker_->output();
-  while (watch_->Fill(&output)) {
-    if (!Send(&output)) break;
-  }
+  // Once: whatever is published meanwhile wakes this connection again.
+  if (watch_->Fill(&output)) Send(&output);
   if (broken_) WaitFor(EV_READ);  // the read will find the connection broken, and close it
 }
 

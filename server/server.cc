@@ -37,6 +37,10 @@ StartError Refusal(int code, const absl::StatusOr<T>& result) {
   return Refusal(code, std::string(result.status().message()));
 }
 
+// Of an event loop: its epoll descriptor and what wakes it; the main one has two for signals.
+constexpr unsigned kFdsPerWorker = 2;
+constexpr unsigned kFdsOfMainLoop = 3;
+
 storage::Config StoreConfig(const Settings& settings) {
   storage::Config config;
   config.memory_limit_bytes = settings.memory_limit_bytes;
@@ -199,6 +203,7 @@ void Server::Parts::BuildWorkers() {
     context.worker_stats.push_back(workers.back()->stats());
   }
   acceptor = std::make_unique<Acceptor>(&context, base.get(), std::move(pointers));
+  process.reserved_fds = kFdsOfMainLoop + kFdsPerWorker * settings.thread_count;
   context.on_connection_closed = [this] { acceptor->OnClientGone(); };
   context.request_shutdown = [this](bool graceful) { End(graceful); };
 }
