@@ -57,8 +57,11 @@ std::string ConfigurationFolder() {
 }
 
 int GiveConfigurationFolder(void*, char** path) {
-  *path = strdup(ConfigurationFolder().c_str());
-  return *path == nullptr ? SASL_NOMEM : SASL_OK;
+  // The library looks at it while it starts, and frees nothing.
+  static std::string folder;
+  folder = ConfigurationFolder();
+  *path = folder.data();
+  return SASL_OK;
 }
 
 // The table holds functions of several types; who reads it knows them by their id.
