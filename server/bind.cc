@@ -168,7 +168,7 @@ absl::StatusOr<std::vector<BoundSocket>> BindSockets(const Settings& settings) {
   for (const ListenAddress& address : addresses) {
     const std::string where = address.host.empty() ? "*" : address.host;
     const int port = address.port.value_or(settings.tcp_port);
-    if (port != 0) {
+    if (settings.ListensOnTcp() && port != 0) {
       const absl::Status status = binder.BindInternet(address, port, false);
       if (!status.ok()) {
         return About(fmt::format("failed to listen on TCP port {} of {}", port, where), status);

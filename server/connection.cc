@@ -282,7 +282,7 @@ void Connection::StartWatching(Output* output) {
   };
   watch_ = WatchStream::Open(worker_->server()->log, request->kinds, std::move(wake));
   if (watch_ == nullptr) {  // somebody took the last place since the command looked
-    output->Clear();  // of the command's OK: watch is the first of its packet
+    output->Clear();        // of the command's OK: watch is the first of its packet
     output->Append(WatchStream::kTooMany);
     return;
   }

@@ -152,7 +152,11 @@ struct Settings {
   bool ListensOnNetwork() const {
     return unix_socket_path.empty() || tcp_port_given || udp_port != 0 || !listen.empty();
   }
-  bool ListensOnTcp() const { return ListensOnNetwork() && tcp_port != 0; }
+  /// Next to -s, an -l that is there for -U opens no TCP port.
+  bool ListensOnTcp() const {
+    const bool only_for_udp = !unix_socket_path.empty() && !tcp_port_given && udp_port != 0;
+    return ListensOnNetwork() && tcp_port != 0 && !only_for_udp;
+  }
   bool ListensOnUdp() const { return ListensOnNetwork() && udp_port != 0; }
 };
 

@@ -51,10 +51,6 @@ bool LogsRequests(Session& session) {
   return session.server().runtime->verbosity.load(std::memory_order_relaxed) > 1;
 }
 
-void LogRequest(Session& session, std::string_view line) {
-  fmt::print(stderr, "<{} {}\n", session.options().fd, line);
-}
-
 /// Serves one valid request without a body.
 StepStatus Serve(Session& session, const TextRequest& request) {
   switch (request.verb) {
@@ -111,15 +107,17 @@ StepStatus Serve(Session& session, const TextRequest& request) {
 
 }  // namespace
 
+void LogRequest(Session& session, std::string_view line) {
+  if (LogsRequests(session)) fmt::print(stderr, "<{} {}\n", session.options().fd, line);
+}
+
 void Reply(Session& session, std::string_view line) {
   char* out = session.out().Reserve(line.size() + 2);
   line.copy(out, line.size());
   out[line.size()] = '\r';
   out[line.size() + 1] = '\n';
   session.out().Commit(line.size() + 2);
-  if (LogsRequests(session)) {
-    fmt::print(stderr, ">{} {}\n", session.options().fd, line);
-  }
+  if (LogsRequests(session)) fmt::print(stderr, ">{} {}\n", session.options().fd, line);
 }
 
 void ReplyUnless(Session& session, bool noreply, std::string_view line) {
@@ -137,11 +135,13 @@ Step ProcessText(Session& session, std::string_view input) {
   const TextRequest request = protocol::ParseTextLine(found.line, found.consumed);
   size_t consumed = found.consumed;
   StepStatus status = StepStatus::kDone;
+  const bool waits_for_body = request.status == ParseStatus::kOk && request.has_body;
+  if (!waits_for_body) LogRequest(session, found.line);
   if (request.status == ParseStatus::kUnknown) {
     status = ServeOther(session, request, found.line);
   } else if (request.status != ParseStatus::kOk) {
     status = Refuse(session, request);
-  } else if (request.has_body) {
+  } else if (waits_for_body) {
     const std::optional<size_t> used =
         ServeStore(session, request, found.line, input.substr(consumed));
     if (!used) return {StepStatus::kNeedMore};
@@ -149,7 +149,6 @@ Step ProcessText(Session& session, std::string_view input) {
   } else {
     status = Serve(session, request);
   }
-  if (LogsRequests(session)) LogRequest(session, found.line);
   return {status, consumed};
 }
 

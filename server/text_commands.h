@@ -17,6 +17,9 @@ inline constexpr std::string_view kNoMemoryReply = "SERVER_ERROR out of memory s
 /// into the store's memory.
 inline constexpr uint64_t kMaxBufferedBodyBytes = 16 << 10;
 
+/// With -vv, writes a request's line to stderr.
+void LogRequest(Session& session, std::string_view line);
+
 /// Appends one line and its end.
 void Reply(Session& session, std::string_view line);
 /// The same unless the request said noreply.

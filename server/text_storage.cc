@@ -293,6 +293,7 @@ std::optional<size_t> ServeStore(Session& session, const TextRequest& request,
   StoreJob job;
   FillJob(session, request, &job);
   if (!job.error.empty()) {
+    LogRequest(session, line);
     SwallowBody(session, request, job.error);
     return 0;
   }
@@ -303,6 +304,7 @@ std::optional<size_t> ServeStore(Session& session, const TextRequest& request,
   const bool too_large = accounted > session.server().settings->max_item_bytes;
   const bool complete = body.size() >= wanted;
   if (!complete && !too_large && request.body_bytes <= kMaxBufferedBodyBytes) return std::nullopt;
+  LogRequest(session, line);
 
   if (session.server().prefix_stats->enabled()) {
     session.server().prefix_stats->RecordSet(job.key.bytes());
