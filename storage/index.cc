@@ -28,7 +28,10 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Create(PagePool* pool, uint64_t ma
                                                      bool lock_memory) {
   auto index = std::unique_ptr<Index>(new Index());
   index->pool_ = pool;
-  auto memory = MemoryRegion::Reserve(max_bytes, kIndexStepBytes, lock_memory);
+  auto memory = MemoryRegion::Reserve({.bytes = max_bytes,
+                                       .step_bytes = kIndexStepBytes,
+                                       .lock = lock_memory,
+                                       .huge_pages = false});
   if (!memory.ok()) return memory.status();
   index->main_memory_ = *std::move(memory);
   if (!GrowCharged(&index->main_memory_, kIndexStepBytes, pool, /*force=*/true)) {

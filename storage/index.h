@@ -26,7 +26,7 @@ namespace cairn::storage {
 /// more than two lines. Because the tag includes the bits that split, growth never looks at an
 /// item. A miss touches one line nearly always, about 11 bytes an entry are used.
 ///
-/// Thread-compatible, but for Prefetch, bytes() and bucket_count(), which are thread-safe.
+/// Thread-compatible, but for Prefetch, Guess, bytes() and bucket_count(), which are thread-safe.
 class Index {
  public:
   struct Line {
@@ -43,6 +43,17 @@ class Index {
 
   void Prefetch(uint64_t hash) const {
     __builtin_prefetch(&lines_[index_entry::BucketOf(hash, bucket_count())]);
+  }
+
+  /// Calls `visit` for places that an item of `hash` may have. Without a lock: what it reads may
+  /// be half a change, so the places are good for guesses only.
+  template <typename Visit>
+  __attribute__((no_sanitize("thread"))) void Guess(uint64_t hash, const Visit& visit) const {
+    const uint64_t tag = index_entry::TagOf(hash);
+    for (const uint64_t& entry : LineOf(hash)->entries) {
+      const uint64_t seen = __atomic_load_n(&entry, __ATOMIC_RELAXED);
+      if (index_entry::Tag(seen) == tag) visit(index_entry::PlaceIn(seen));
+    }
   }
 
   /// The entry of `hash` whose place `matches`, or null. Valid until the next change.

@@ -5,37 +5,54 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
 namespace cairn::storage {
 
+namespace {
+
+constexpr size_t kHugePageBytes = size_t{2} << 20;
+
+}  // namespace
+
 MemoryRegion& MemoryRegion::operator=(MemoryRegion&& other) noexcept {
+  std::swap(mapping_, other.mapping_);
+  std::swap(mapping_bytes_, other.mapping_bytes_);
   std::swap(base_, other.base_);
   std::swap(reserved_, other.reserved_);
   std::swap(usable_, other.usable_);
   std::swap(step_, other.step_);
   std::swap(lock_, other.lock_);
+  std::swap(huge_pages_, other.huge_pages_);
   return *this;
 }
 
 MemoryRegion::~MemoryRegion() {
-  if (base_ != nullptr) munmap(base_, reserved_);
+  if (mapping_ != nullptr) munmap(mapping_, mapping_bytes_);
 }
 
-absl::StatusOr<MemoryRegion> MemoryRegion::Reserve(size_t bytes, size_t step_bytes, bool lock) {
-  bytes = (bytes + step_bytes - 1) / step_bytes * step_bytes;
-  void* base = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) {
+absl::StatusOr<MemoryRegion> MemoryRegion::Reserve(const Options& options) {
+  const size_t step = options.step_bytes;
+  const size_t bytes = (options.bytes + step - 1) / step * step;
+  const size_t mapped = bytes + (options.huge_pages ? kHugePageBytes : 0);
+  void* mapping =
+      mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED) {
     return absl::ResourceExhaustedError(
         fmt::format("cannot reserve {} bytes of address space: {}", bytes, std::strerror(errno)));
   }
-  madvise(base, bytes, MADV_DONTDUMP);
+  madvise(mapping, mapped, MADV_DONTDUMP);
   MemoryRegion region;
-  region.base_ = static_cast<char*>(base);
+  region.mapping_ = static_cast<char*>(mapping);
+  region.mapping_bytes_ = mapped;
+  const size_t over = reinterpret_cast<uintptr_t>(mapping) % kHugePageBytes;
+  region.base_ = region.mapping_ + (options.huge_pages && over != 0 ? kHugePageBytes - over : 0);
   region.reserved_ = bytes;
-  region.step_ = step_bytes;
-  region.lock_ = lock;
+  region.step_ = step;
+  region.lock_ = options.lock;
+  region.huge_pages_ = options.huge_pages && madvise(region.base_, bytes, MADV_HUGEPAGE) == 0;
   return region;
 }
 
@@ -50,6 +67,11 @@ bool MemoryRegion::Extend(size_t bytes) {
 }
 
 void MemoryRegion::Drop(size_t offset, size_t bytes) {
+  if (huge_pages_) {
+    // Or the kernel would fill the hole again to make its huge page whole.
+    huge_pages_ = false;
+    madvise(base_, reserved_, MADV_NOHUGEPAGE);
+  }
   if (lock_) munlock(base_ + offset, bytes);
   madvise(base_ + offset, bytes, MADV_DONTNEED);
 }
@@ -58,7 +80,6 @@ size_t MemoryRegion::ShrinkTo(size_t bytes) {
   const size_t target = (bytes + step_ - 1) / step_ * step_;
   if (target < usable_) {
     Drop(target, usable_ - target);
-    mprotect(base_ + target, usable_ - target, PROT_NONE);
     usable_ = target;
   }
   return usable_;

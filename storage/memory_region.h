@@ -15,8 +15,14 @@ class MemoryRegion {
   MemoryRegion& operator=(MemoryRegion&& other) noexcept;
   ~MemoryRegion();
 
-  /// ResourceExhausted when the system has no such range. `lock`: what is in use stays in RAM.
-  static absl::StatusOr<MemoryRegion> Reserve(size_t bytes, size_t step_bytes, bool lock);
+  struct Options {
+    size_t bytes = 0;
+    size_t step_bytes = 0;    ///< a multiple of the system's pages
+    bool lock = false;        ///< what is in use stays in RAM
+    bool huge_pages = false;  ///< ask for them, until something is dropped
+  };
+  /// ResourceExhausted when the system has no such range.
+  static absl::StatusOr<MemoryRegion> Reserve(const Options& options);
 
   char* base() const { return base_; }
   size_t reserved_bytes() const { return reserved_; }
@@ -26,15 +32,19 @@ class MemoryRegion {
   bool Extend(size_t bytes);
   /// Gives the memory of a range back to the system; it stays usable. Page-aligned.
   void Drop(size_t offset, size_t bytes);
-  /// Drops whole steps beyond `bytes` and makes them unusable again. Returns usable_bytes().
+  /// Drops whole steps beyond `bytes`, which no longer count as usable; reading them still only
+  /// gives zeros. Returns usable_bytes().
   size_t ShrinkTo(size_t bytes);
 
  private:
+  char* mapping_ = nullptr;
+  size_t mapping_bytes_ = 0;
   char* base_ = nullptr;
   size_t reserved_ = 0;
   size_t usable_ = 0;
   size_t step_ = 0;
   bool lock_ = false;
+  bool huge_pages_ = false;
 };
 
 }  // namespace cairn::storage

@@ -6,7 +6,8 @@
 namespace cairn::storage {
 namespace {
 
-constexpr size_t kStepBytes = size_t{1} << 20;
+constexpr size_t kStepBytes = size_t{2} << 20;  // a huge page
+constexpr uint64_t kHugePagesFrom = uint64_t{128} << 20;
 constexpr size_t kInfoStepBytes = size_t{64} << 10;
 
 }  // namespace
@@ -18,7 +19,10 @@ absl::StatusOr<std::unique_ptr<PagePool>> PagePool::Create(const Options& option
   pool->limit_ = options.limit_bytes;
   // Half of the wish each time it is refused, as long as the limit itself fits.
   for (uint64_t bytes = options.reserve_bytes;; bytes /= 2) {
-    auto memory = MemoryRegion::Reserve(bytes, kStepBytes, options.lock_memory);
+    auto memory = MemoryRegion::Reserve({.bytes = bytes,
+                                         .step_bytes = kStepBytes,
+                                         .lock = options.lock_memory,
+                                         .huge_pages = options.limit_bytes >= kHugePagesFrom});
     if (memory.ok()) {
       pool->memory_ = *std::move(memory);
       break;
@@ -26,7 +30,10 @@ absl::StatusOr<std::unique_ptr<PagePool>> PagePool::Create(const Options& option
     if (bytes / 2 < options.limit_bytes + kStepBytes) return memory.status();
   }
   const uint64_t pages = pool->memory_.reserved_bytes() >> pool->page_shift_;
-  auto infos = MemoryRegion::Reserve(pages * sizeof(PageInfo), kInfoStepBytes, options.lock_memory);
+  auto infos = MemoryRegion::Reserve({.bytes = pages * sizeof(PageInfo),
+                                      .step_bytes = kInfoStepBytes,
+                                      .lock = options.lock_memory,
+                                      .huge_pages = false});
   if (!infos.ok()) return infos.status();
   pool->info_memory_ = *std::move(infos);
   pool->infos_ = reinterpret_cast<PageInfo*>(pool->info_memory_.base());

@@ -59,6 +59,16 @@ class Shard {
 
   void Prefetch(const Key& key) const { index_->Prefetch(key.hash); }
 
+  void PrefetchItem(const Key& key) const {
+    index_->Guess(key.hash, [this](Place place) {
+      const char* slot = At(place);
+      __builtin_prefetch(slot);
+      __builtin_prefetch(slot + 64);
+      __builtin_prefetch(slot + 128);
+      __builtin_prefetch(&InfoOf(place));
+    });
+  }
+
   FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
   DeleteStatus Delete(const Key& key, const DeleteOptions& options, Time now, unsigned* class_id);
   ArithmeticResult Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,

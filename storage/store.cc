@@ -234,6 +234,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
 Key Store::MakeKey(std::string_view bytes) const { return {bytes, impl_->shared.hash(bytes)}; }
 
 void Store::Prefetch(const Key& key) const { impl_->ShardOf(key).Prefetch(key); }
+void Store::PrefetchItem(const Key& key) const { impl_->ShardOf(key).PrefetchItem(key); }
 
 uint64_t Store::AccountedBytes(size_t key_bytes, uint32_t client_flags,
                                uint64_t value_bytes) const {

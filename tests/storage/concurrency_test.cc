@@ -158,6 +158,8 @@ class Churn {
     std::string value;
     Pin held;
     std::vector<std::string_view> pieces;
+    store_->Prefetch(key);
+    store_->PrefetchItem(key);
     const FetchStatus status = store_->Fetch(key, {}, now, [&](const ItemView& view) {
       if (pin) held = view.PinValue();
       if (held.held()) {
