@@ -25,10 +25,45 @@ bool Assign(std::optional<T> parsed, T* out, bool* has = nullptr) {
   return true;
 }
 
-/// Takes one flag in. Returns false with `error` set when the letter is unknown; a bad argument
-/// only sets `error`, since later flags may still be worse.
+/// Takes a flag that has no argument; false when `flag` is none of these.
+bool TakeSwitch(const MetaFlag& flag, MetaFlags* out) {
+  switch (flag.letter) {
+    case 'u':
+      out->no_update = true;
+      return true;
+    case 'q':
+      out->quiet = true;
+      return true;
+    case 'v':
+      out->value = true;
+      return true;
+    case 'I':
+      out->invalidate = true;
+      return true;
+    case 'x':
+      out->remove_value = true;
+      return true;
+    case 'c':
+    case 'f':
+    case 'h':
+    case 'k':
+    case 'l':
+    case 's':
+    case 't':
+    case 'O':
+    case 'P':
+    case 'L':
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Takes any flag. Returns false with `error` set when the letter is unknown; a bad argument only
+/// sets `error`, since later flags may still be worse.
 bool TakeFlag(const MetaFlag& flag, std::string_view key, MetaFlags* out,
               std::optional<std::string_view>* error) {
+  if (TakeSwitch(flag, out)) return true;
   const std::string_view argument = flag.token.substr(1);
   bool ok = true;
   std::string_view complaint = kBadToken;
@@ -37,21 +72,6 @@ bool TakeFlag(const MetaFlag& flag, std::string_view key, MetaFlags* out,
       out->base64_key = true;
       ok = DecodesToKey(key);
       complaint = "CLIENT_ERROR error decoding key";
-      break;
-    case 'u':
-      out->no_update = true;
-      break;
-    case 'q':
-      out->quiet = true;
-      break;
-    case 'v':
-      out->value = true;
-      break;
-    case 'I':
-      out->invalidate = true;
-      break;
-    case 'x':
-      out->remove_value = true;
       break;
     case 'T':
       ok = Assign(ParseStrictInt32(argument), &out->ttl, &out->has_ttl);
@@ -83,17 +103,6 @@ bool TakeFlag(const MetaFlag& flag, std::string_view key, MetaFlags* out,
     case 'M':
       out->has_mode = true;
       out->mode = argument.empty() ? ' ' : argument.front();
-      break;
-    case 'c':
-    case 'f':
-    case 'h':
-    case 'k':
-    case 'l':
-    case 's':
-    case 't':
-    case 'O':
-    case 'P':
-    case 'L':
       break;
     default:
       *error = "CLIENT_ERROR invalid flag";
