@@ -44,7 +44,7 @@ def _get(context):
 
 def _arithmetic(context):
     rng = context.rng
-    numbers = [0, 1, 7, 100, 0xFFFFFFFFFFFFFFFF]
+    numbers = [0, 1, 7, 100, 123456789]
     extras = struct.pack(">QQI", rng.choice(numbers), rng.choice(numbers), rng.choice([0, 1000, 0xFFFFFFFF]))
     key = context.key()
     return _packet(context, _quiet(context, rng.choice(["incr", "decr"])), key, extras, with_cas=True, counts=[key])

@@ -112,7 +112,7 @@ def _md(context):
 
 
 def _ma(context):
-    numbers = [b"0", b"1", b"7", b"100", b"18446744073709551615"]
+    numbers = [b"0", b"1", b"7", b"100", b"123456789"]
     # No T: memcached sets it on the item it has just replaced when the number grows.
     arguments = {"O": OPAQUES, "N": _ttls(context), "D": numbers, "J": numbers,
                  "M": [b"I", b"D", b"+", b"-", b"x"], "C": _cas_choices(context)}
