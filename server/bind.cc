@@ -162,23 +162,22 @@ absl::StatusOr<std::vector<BoundSocket>> BindSockets(const Settings& settings) {
                    status);
     }
   }
-  if (!settings.ListensOnNetwork()) return binder.Take();
   std::vector<ListenAddress> addresses = settings.listen;
   if (addresses.empty()) addresses.emplace_back();
   for (const ListenAddress& address : addresses) {
     const std::string where = address.host.empty() ? "*" : address.host;
     const int port = address.port.value_or(settings.tcp_port);
-    if (settings.ListensOnTcp() && port != 0) {
+    if (settings.ListensOnTcp(address)) {
       const absl::Status status = binder.BindInternet(address, port, false);
       if (!status.ok()) {
         return About(fmt::format("failed to listen on TCP port {} of {}", port, where), status);
       }
     }
-    if (settings.udp_port == 0) continue;
-    const absl::Status status = binder.BindInternet(address, settings.udp_port, true);
+    if (!settings.ListensOnUdp()) continue;
+    const int udp_port = address.port.value_or(settings.udp_port);
+    const absl::Status status = binder.BindInternet(address, udp_port, true);
     if (!status.ok()) {
-      return About(fmt::format("failed to listen on UDP port {} of {}", settings.udp_port, where),
-                   status);
+      return About(fmt::format("failed to listen on UDP port {} of {}", udp_port, where), status);
     }
   }
   return binder.Take();

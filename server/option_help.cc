@@ -170,7 +170,7 @@ std::string DescribeOptions() {
       "64m`\n"
       "  is `-m 64`.\n"
       "- `-I` need not be a multiple of a chunk size that nobody asked for.\n"
-      "- `-s` together with `-p`, `-U` or `-l` listens on all of them.\n"
+      "- `-s` together with `-p`, `-U` or `-l host:port` listens on all of them.\n"
       "- `-l` with an address twice listens on it once; an unknown `proto[...]` is a mistake.\n\n"
       "## On the command line\n",
       protocol::kMemcachedVersion);

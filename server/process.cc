@@ -45,21 +45,21 @@ std::optional<StartError> RaiseCoreLimit() {
   return std::nullopt;
 }
 
-std::optional<StartError> RaiseDescriptorLimit(rlim_t wanted) {
+std::optional<StartError> RaiseDescriptorLimit(rlim_t needed, rlim_t wanted) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
     return OsError("failed to getrlimit number of files");
   }
   if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= wanted) return std::nullopt;
-  limit.rlim_cur = wanted;
   // The hard limit stays unless it is too low, which only root may change.
-  if (limit.rlim_max != RLIM_INFINITY) limit.rlim_max = std::max(limit.rlim_max, wanted);
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    return OsError(
-        "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns "
-        "value.");
-  }
-  return std::nullopt;
+  const rlim_t hard = limit.rlim_max;
+  limit = {.rlim_cur = wanted, .rlim_max = std::max(hard, wanted)};
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return std::nullopt;
+  limit = {.rlim_cur = hard, .rlim_max = hard};
+  if (hard >= needed && setrlimit(RLIMIT_NOFILE, &limit) == 0) return std::nullopt;
+  return OsError(
+      "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns "
+      "value.");
 }
 
 // Writes to a temporary neighbour and renames it, so that a reader finds all or nothing.
@@ -97,7 +97,8 @@ std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds
   if (settings.coredumps) {
     if (auto error = RaiseCoreLimit()) return error;
   }
-  return RaiseDescriptorLimit(static_cast<rlim_t>(settings.max_connections) + own_fds);
+  const auto clients = static_cast<rlim_t>(settings.max_connections);
+  return RaiseDescriptorLimit(clients, clients + own_fds);
 }
 
 std::optional<StartError> DropPrivileges(const Settings& settings) {

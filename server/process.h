@@ -23,7 +23,8 @@ struct StartError {
 };
 
 /// Core files when -r was given, locked memory when -k was, and enough descriptors for -c clients
-/// and `own_fds` more. The descriptor limit is never lowered.
+/// and `own_fds` more; where the system allows -c descriptors but not more, that is enough, as it
+/// is for memcached. The descriptor limit is never lowered.
 std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds);
 
 /// Becomes the user of -u when started as root, and gives him the UNIX socket, which has been bound

@@ -8,7 +8,6 @@
 #include <array>
 #include <climits>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -133,11 +132,12 @@ class CyrusSession : public SaslSession {
 
 class CyrusMechanisms : public SaslMechanisms {
  public:
-  explicit CyrusMechanisms(unsigned verbosity)
+  CyrusMechanisms(unsigned verbosity, std::string folder)
       : verbosity_(verbosity),
+        folder_(std::move(folder)),
         host_(HostName()),
         callbacks_{Callback(SASL_CB_LOG, &Log, &verbosity_),
-                   Callback(SASL_CB_GETCONFPATH, &GiveConfigurationFolder, nullptr),
+                   Callback(SASL_CB_GETCONFPATH, &GiveConfigurationFolder, &folder_),
                    sasl_callback_t{SASL_CB_LIST_END, nullptr, nullptr}} {}
   ~CyrusMechanisms() override {
     if (initialised_) sasl_server_done();
@@ -168,6 +168,7 @@ class CyrusMechanisms : public SaslMechanisms {
 
  private:
   unsigned verbosity_;
+  std::string folder_;
   const std::string host_;
   // Cyrus keeps a pointer to it and writes to neither.
   std::array<sasl_callback_t, 3> callbacks_;
@@ -177,10 +178,11 @@ class CyrusMechanisms : public SaslMechanisms {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SaslMechanisms>> MakeCyrusMechanisms(const Settings& settings) {
-  if (ConfigurationFolder().empty()) {
+  std::string folder = ConfigurationFolder();
+  if (folder.empty()) {
     return absl::FailedPreconditionError(std::string(kNoConfiguration));
   }
-  auto mechanisms = std::make_unique<CyrusMechanisms>(settings.verbosity);
+  auto mechanisms = std::make_unique<CyrusMechanisms>(settings.verbosity, std::move(folder));
   if (!mechanisms->Init()) return absl::InternalError("Error initializing sasl.");
   return mechanisms;
 }

@@ -148,16 +148,13 @@ struct Settings {
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
 
-  /// -s turns the network off, as memcached's does, unless a port or an address was asked for too.
-  bool ListensOnNetwork() const {
-    return unix_socket_path.empty() || tcp_port_given || udp_port != 0 || !listen.empty();
+  /// -s turns TCP off, as memcached's does, unless a port was asked for too: by -p, or by the
+  /// address.
+  bool ListensOnTcp(const ListenAddress& address) const {
+    return tcp_port != 0 &&
+           (unix_socket_path.empty() || tcp_port_given || address.port.has_value());
   }
-  /// Next to -s, an -l that is there for -U opens no TCP port.
-  bool ListensOnTcp() const {
-    const bool only_for_udp = !unix_socket_path.empty() && !tcp_port_given && udp_port != 0;
-    return ListensOnNetwork() && tcp_port != 0 && !only_for_udp;
-  }
-  bool ListensOnUdp() const { return ListensOnNetwork() && udp_port != 0; }
+  bool ListensOnUdp() const { return udp_port != 0; }
 };
 
 }  // namespace cairn::server

@@ -45,7 +45,6 @@ TEST_CASE("Without arguments the settings are the defaults") {
   CHECK(settings.memory_limit_bytes == 64u << 20);
   CHECK(settings.max_item_bytes == 1u << 20);
   CHECK(settings.thread_count == 4);
-  CHECK(settings.ListensOnTcp());
   CHECK_FALSE(settings.ListensOnUdp());
   CHECK(settings.warnings.empty());
   CHECK(settings.notes.empty());
@@ -251,12 +250,20 @@ TEST_CASE("Addresses that are none end the start") {
   CHECK(Refused({"-l", ""}) == "71 -l: no address given\n");
 }
 
-TEST_CASE("A UNIX socket turns the network off, unless the network is asked for") {
-  CHECK_FALSE(Accepted({"-s", "/socket"}).ListensOnTcp());
-  CHECK(Accepted({"-s", "/socket", "-p", "11211"}).ListensOnTcp());
-  CHECK(Accepted({"-s", "/socket", "-l", "127.0.0.1"}).ListensOnTcp());
+TEST_CASE("A UNIX socket turns TCP off, unless a port is asked for") {
+  const auto listens = [](std::vector<const char*> arguments) {
+    const Settings settings = Accepted(std::move(arguments));
+    return settings.ListensOnTcp(settings.listen.empty() ? ListenAddress() : settings.listen[0]);
+  };
+  CHECK(listens({}));
+  CHECK_FALSE(listens({"-p", "0"}));
+  CHECK_FALSE(listens({"-s", "/socket"}));
+  CHECK_FALSE(listens({"-s", "/socket", "-l", "127.0.0.1"}));
+  CHECK_FALSE(listens({"-s", "/socket", "-U", "11211"}));
+  CHECK_FALSE(listens({"-s", "/socket", "-p", "0"}));
+  CHECK(listens({"-s", "/socket", "-p", "11211"}));
+  CHECK(listens({"-s", "/socket", "-l", "127.0.0.1:11211"}));
   CHECK(Accepted({"-s", "/socket", "-U", "11211"}).ListensOnUdp());
-  CHECK_FALSE(Accepted({"-s", "/socket", "-p", "0"}).ListensOnTcp());
   CHECK(Accepted({"-U", "11300"}).tcp_port == 11300);
   CHECK(Accepted({"-U", "11300", "-p", "11301"}).tcp_port == 11301);
   CHECK(Refused({"-Z", "-p", "0"}) == "64 ERROR: You cannot enable SSL without a TCP port.\n");
