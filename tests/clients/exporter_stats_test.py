@@ -243,12 +243,14 @@ class Counters(checks.ServerCase):
 
     def test_expired_items_are_counted(self):
         client = self.client()
-        client.ask(b"set e 0 -1 1\r\nx\r\n")
         before = client.stats()
-        self.assertEqual(client.ask(b"get e\r\n", b"END\r\n"), b"END\r\n")
+        for number in range(20):
+            client.ask(b"set e%d 0 -1 1\r\nx\r\n" % number)
+            self.assertEqual(client.ask(b"get e%d\r\n" % number, b"END\r\n"), b"END\r\n")
         after = client.stats()
-        self.assertEqual(int(after["get_expired"]) - int(before["get_expired"]), 1)
-        self.assertEqual(int(after["get_misses"]) - int(before["get_misses"]), 1)
+        self.assertEqual(int(after["get_misses"]) - int(before["get_misses"]), 20)
+        expired = int(after["get_expired"]) - int(before["get_expired"])
+        self.assertIn(expired, range(10, 21))  # the background may have been quicker with some
 
     def test_states_of_connections(self):
         asking, sending, idle = self.client(), self.client(), self.client()
