@@ -107,11 +107,11 @@ struct FetchOptions {
   bool lease = false;  ///< take part in leases: a stale item gives its token to the first fetch
 };
 
-enum class [[nodiscard]] FetchStatus{
-    kHit,
-    kMiss,         ///< no such item
-    kMissExpired,  ///< there was one; it had expired
-    kNoMemory,     ///< vivify found no memory
+enum class [[nodiscard]] FetchStatus {
+  kHit,
+  kMiss,         ///< no such item
+  kMissExpired,  ///< there was one; it had expired
+  kNoMemory,     ///< vivify found no memory
 };
 
 enum class StoreMode : uint8_t { kSet, kAdd, kReplace, kAppend, kPrepend };
@@ -129,14 +129,14 @@ struct StoreOptions {
   std::optional<Expiry> vivify;  ///< kAppend, kPrepend: create when missing, with this expiry
 };
 
-enum class [[nodiscard]] StoreStatus{
-    kStored,
-    kNotStored,  ///< kAdd: it exists; kReplace, kAppend, kPrepend: it does not, or the result of
-                 ///< the append would pass max_item_bytes. The item, if any, is as it was
-    kExists,     ///< compare_cas differs; nothing changed
-    kNotFound,   ///< compare_cas given (kSet, kReplace) and there is no item
-    kTooLarge,   ///< the item itself passes max_item_bytes; nothing changed
-    kNoMemory,   ///< no memory and nothing evictable; nothing changed
+enum class [[nodiscard]] StoreStatus {
+  kStored,
+  kNotStored,  ///< kAdd: it exists; kReplace, kAppend, kPrepend: it does not, or the result of
+               ///< the append would pass max_item_bytes. The item, if any, is as it was
+  kExists,     ///< compare_cas differs; nothing changed
+  kNotFound,   ///< compare_cas given (kSet, kReplace) and there is no item
+  kTooLarge,   ///< the item itself passes max_item_bytes; nothing changed
+  kNoMemory,   ///< no memory and nothing evictable; nothing changed
 };
 
 struct StoreResult {
@@ -157,11 +157,14 @@ struct ArithmeticOptions {
   bool key_is_binary = false;
 };
 
-enum class [[nodiscard]] ArithmeticStatus{
-    kOk,         kCreated, kNotFound, kNotFoundExpired,
-    kNonNumeric,  ///< the value is no unsigned 64-bit decimal (see Store::Arithmetic)
-    kExists,      ///< compare_cas differs
-    kNoMemory,
+enum class [[nodiscard]] ArithmeticStatus {
+  kOk,
+  kCreated,
+  kNotFound,
+  kNotFoundExpired,
+  kNonNumeric,  ///< the value is no unsigned 64-bit decimal (see Store::Arithmetic)
+  kExists,      ///< compare_cas differs
+  kNoMemory,
 };
 
 struct ArithmeticResult {
@@ -179,7 +182,7 @@ struct DeleteOptions {
   std::optional<uint64_t> explicit_cas;  ///< with one of the two above
 };
 
-enum class [[nodiscard]] DeleteStatus{kDeleted, kNotFound, kExists};
+enum class [[nodiscard]] DeleteStatus { kDeleted, kNotFound, kExists };
 
 /// Why an item left the store without anyone asking for it.
 enum class LossReason : uint8_t { kEvicted, kExpiredReclaimed };
