@@ -49,6 +49,7 @@ Progress Session::Process(std::string_view input, Output* out, unsigned max_requ
           left.front() == kBinaryRequestMagic ? WireProtocol::kBinary : WireProtocol::kText;
     }
     first_of_input = consumed == 0;
+    awaits_body = false;
     const Step step = options_.protocol == WireProtocol::kBinary ? ProcessBinary(*this, left)
                                                                  : ProcessText(*this, left);
     consumed += step.consumed;
