@@ -142,6 +142,9 @@ class Session {
   std::unique_ptr<WatchRequest> watch;
 
  private:
+  /// Asks for the memory that the next requests of `input` will touch, many at a time, so that its
+  /// latencies overlap. Returns how much of the input that was.
+  size_t PrefetchAhead(std::string_view input) const;
   /// Copies input into the pending transfer; returns how much it took.
   size_t ReceiveTransfer(std::string_view input);
   void AdvanceTransfer(size_t n);
