@@ -31,6 +31,8 @@ class Clock {
 
   /// Debug only: stops, resumes and shifts the clock.
   void Pause();
+  /// Stops it at a time of the test's choice: what depends on parts of a second then repeats.
+  void PauseAt(storage::Time when) { paused_at_ms_.store(when.ms, std::memory_order_relaxed); }
   void Resume();
   void Shift(int64_t seconds);
 

@@ -27,6 +27,9 @@ namespace cairn::server {
 /// The parts that sessions share. The clock stands still unless it is told otherwise.
 class ServerFixture {
  public:
+  /// Store time at first; no multiple of any unit that times are kept in.
+  static constexpr int64_t kStartMs = 10'030;
+
   explicit ServerFixture(Settings with = {})
       : settings(std::move(with)),
         runtime(settings),
@@ -56,7 +59,7 @@ class ServerFixture {
     server.request_shutdown = [this](bool graceful) { shutdown = graceful ? 2 : 1; };
     worker.server = &server;
     worker.stats = worker_stats.get();
-    clock.Pause();
+    clock.PauseAt({kStartMs});
     worker.now = clock.Now();
   }
 
