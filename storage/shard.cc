@@ -139,10 +139,7 @@ bool Shard::LinkItem(const Key& key, Found old, Place place, Time now) {
 
 void Shard::SetExpiry(ItemRef item, Place place, ExpiryCode code) {
   item.set_expiry(code);
-  if (code == kExpiryNever) return;
-  PageInfo& info = InfoOf(place);
-  if (info.min_expiry == 0 || code < info.min_expiry) info.min_expiry = code;
-  if (earliest_expiry_ == 0 || code < earliest_expiry_) earliest_expiry_ = code;
+  if (code != kExpiryNever) NoteExpiry(&InfoOf(place), code);
 }
 
 uint64_t Shard::ItemBytes(ItemRef item) const {

@@ -237,14 +237,25 @@ class Shard {
   PageInfo& InfoOf(Place place) const { return pool_->info(pool_->PageOf(place)); }
   char* At(Place place) const { return pool_->At(place); }
 
+  // shard_reclaim.cc
+  bool ReleaseEmptyPages() CAIRN_LOCKED;
+  bool Compact() CAIRN_LOCKED;
+  bool CompactClass(ClassId id) CAIRN_LOCKED;
+  bool IsSpacious(ClassId id) const CAIRN_LOCKED {
+    const uint64_t slots = classes_[id].slots_per_page;
+    return per_class_[id].pages * slots - per_class_[id].used > slots + slots / 2;
+  }
+  void NoteExpiry(PageInfo* info, ExpiryCode code) CAIRN_LOCKED;
+  bool ReclaimSome(Time now) CAIRN_LOCKED;
+  PageId NextToReclaim() CAIRN_LOCKED;
+  bool ReclaimExpired(Time now) CAIRN_LOCKED;
+  unsigned ReclaimInPage(PageId page, Time now, Loss loss) CAIRN_LOCKED;
+
   // shard_evict.cc
   bool EvictPage(Time now) CAIRN_LOCKED;
   bool SweepPage(PageId page, Time now, bool force) CAIRN_LOCKED;
   /// True when the page was empty and is released.
   bool FinishSweep(PageId page) CAIRN_LOCKED;
-  bool ReleaseEmptyPages() CAIRN_LOCKED;
-  bool ReclaimExpired(Time now) CAIRN_LOCKED;
-  unsigned ReclaimInPage(PageId page, Time now, Loss loss) CAIRN_LOCKED;
   bool MoveItem(Place from) CAIRN_LOCKED;
   bool MoveChunk(Place from) CAIRN_LOCKED;
   void FlushNow() CAIRN_LOCKED;
@@ -276,17 +287,29 @@ class Shard {
   struct PerClass {
     PageId room_front = 0;  // pages with room, the one to use first in front
     PageId room_back = 0;
+    uint64_t pages = 0;
+    uint64_t used = 0;    // slots of these pages that hold something
     uint64_t items = 0;   // in pages of this class
     uint64_t wanted = 0;  // items whose size is this class's, whatever page they are in
     uint64_t item_bytes = 0;
     uint64_t evicted_time_seconds = 0;
+    bool listed_spacious = false;
     ClassStats counters;
   };
   Queue queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<PerClass> per_class_ ABSL_GUARDED_BY(mutex_);  // by ClassId
   uint64_t index_epoch_ ABSL_GUARDED_BY(mutex_) = 0;         // counts changes of the index
   PageId sweeping_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<ClassId> spacious_ ABSL_GUARDED_BY(mutex_);  // classes that Compact may help
+  bool some_open_page_empty_ ABSL_GUARDED_BY(mutex_) = false;
   ExpiryCode earliest_expiry_ ABSL_GUARDED_BY(mutex_) = 0;  // as PageInfo::min_expiry
+  // A pass over the queue for expired items: where it is, the earliest expiry that it leaves
+  // behind, and how many needs for pages it lets go by.
+  bool pass_running_ ABSL_GUARDED_BY(mutex_) = false;
+  PageId reclaim_next_ ABSL_GUARDED_BY(mutex_) = 0;
+  ExpiryCode pass_earliest_ ABSL_GUARDED_BY(mutex_) = 0;
+  unsigned reclaim_pause_ ABSL_GUARDED_BY(mutex_) = 0;
+  unsigned reclaim_wait_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   StoreStats counters_ ABSL_GUARDED_BY(mutex_);
   std::atomic<uint64_t> page_count_{0};

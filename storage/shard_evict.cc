@@ -13,7 +13,7 @@ constexpr uint64_t kMostSlotsSwept = 8192;
 }  // namespace
 
 bool Shard::EvictPage(Time now) {
-  if (ReleaseEmptyPages()) return true;
+  if (ReleaseEmptyPages() || Compact() || ReclaimSome(now)) return true;
   bool open_sealed = false;
   uint64_t swept = 0;
   for (uint64_t left = queue_.count;;) {
@@ -31,6 +31,17 @@ bool Shard::EvictPage(Time now) {
       Dequeue(page);
       Enqueue(page);
       continue;
+    }
+    if (ExpiryPassed(info.min_expiry, PassedCode(now))) {
+      const unsigned slots = classes_[info.class_id].slots_per_page;
+      const unsigned reclaimed = ReclaimInPage(page, now, Loss::kReclaimed);
+      const bool released = queue_.front != page;
+      if (!released && reclaimed * 8 >= slots) {
+        // What is alive in a page that gave as much stays another round.
+        Dequeue(page);
+        Enqueue(page);
+      }
+      if (released || reclaimed * 8 >= slots) return true;
     }
     swept += info.bump + 8;
     if (SweepPage(page, now, /*force=*/open_sealed || swept > kMostSlotsSwept)) return true;
@@ -73,7 +84,10 @@ bool Shard::FinishSweep(PageId page) {
     ReleasePage(page);
     return true;
   }
-  if (info.used == 0) info.bump = info.free_head = 0;
+  if (info.used == 0) {
+    info.bump = info.free_head = 0;
+    some_open_page_empty_ = true;
+  }
   const bool room = info.free_head != 0 || info.bump < classes_[info.class_id].slots_per_page;
   if (room && !info.has_room) AddRoom(page, /*front=*/false);
   return false;
@@ -92,10 +106,7 @@ bool Shard::MoveItem(Place from) {
   ++index_epoch_;
   Index::SetPlace(entry, to);
   PageInfo& target = InfoOf(to);
-  if (item.expiry() != kExpiryNever &&
-      (target.min_expiry == 0 || item.expiry() < target.min_expiry)) {
-    target.min_expiry = item.expiry();
-  }
+  NoteExpiry(&target, item.expiry());
   if (source.write_seconds > target.write_seconds) target.write_seconds = source.write_seconds;
   CountItem(from, -1);
   CountItem(to, 1);
@@ -123,78 +134,6 @@ bool Shard::MoveChunk(Place from) {
   }
   FreeSlot(from, /*may_be_read=*/false);
   return true;
-}
-
-bool Shard::ReleaseEmptyPages() {
-  bool released = false;
-  for (PerClass& of_class : per_class_) {
-    PageId next = 0;
-    for (PageId page = of_class.room_front; page != 0; page = next) {
-      const PageInfo& info = pool_->info(page);
-      next = info.room_next;
-      if (info.state != PageState::kOpen) break;  // open pages are in front
-      if (info.used > 0) continue;
-      ReleasePage(page);
-      released = true;
-    }
-  }
-  return released;
-}
-
-bool Shard::ReclaimExpired(Time now) {
-  const ExpiryCode passed = PassedCode(now);
-  if (!ExpiryPassed(earliest_expiry_, passed)) return false;
-  unsigned reclaimed = 0;
-  earliest_expiry_ = 0;
-  for (const PageId page : Pages()) {
-    const PageInfo& info = pool_->info(page);
-    if (info.owner.load(std::memory_order_relaxed) != number_ + 1) continue;  // just released
-    if (ExpiryPassed(info.min_expiry, passed)) {
-      reclaimed += ReclaimInPage(page, now, Loss::kReclaimed);
-    }
-    const ExpiryCode earliest = info.min_expiry;
-    if (earliest != 0 && (earliest_expiry_ == 0 || earliest < earliest_expiry_)) {
-      earliest_expiry_ = earliest;
-    }
-  }
-  return reclaimed > 0;
-}
-
-unsigned Shard::ReclaimInPage(PageId page, Time now, Loss loss) {
-  PageInfo& info = pool_->info(page);
-  const ExpiryCode passed = PassedCode(now);
-  unsigned reclaimed = 0;
-  ExpiryCode earliest = 0;
-  sweeping_ = page;
-  const unsigned bump = info.bump;
-  for (unsigned slot = 0; slot < bump; ++slot) {
-    const Place place = SlotPlace(page, slot);
-    if (!SlotIsItem(At(place))) continue;
-    const ExpiryCode code = ItemRef(At(place)).expiry();
-    if (ExpiryPassed(code, passed)) {
-      ++reclaimed;
-      Lose(place, loss, now);
-    } else if (code != kExpiryNever && (earliest == 0 || code < earliest)) {
-      earliest = code;
-    }
-  }
-  info.min_expiry = earliest;
-  FinishSweep(page);
-  return reclaimed;
-}
-
-void Shard::MaintainPage(PageId page, Time now, MaintenanceResult* result) {
-  ShardLock lock(&mutex_);
-  Tick(now);
-  const PageInfo& info = pool_->info(page);
-  if (info.owner.load(std::memory_order_relaxed) != number_ + 1) return;
-  ++result->items_checked;  // a page costs something even when nothing in it can have expired
-  if (!ExpiryPassed(info.min_expiry, PassedCode(now))) return;
-  const unsigned used = info.used;
-  counters_.crawler_items_checked += used;
-  per_class_[info.class_id].counters.crawler_items_checked += used;
-  result->items_checked += used;
-  result->items_reclaimed += ReclaimInPage(page, now, Loss::kCrawled);
 }
 
 bool Shard::GiveUpPage(Time now) {
@@ -225,7 +164,7 @@ void Shard::FlushNow() {
   ++index_epoch_;
   index_->Reset();
   bytes_ = 0;
-  earliest_expiry_ = 0;
+  earliest_expiry_ = pass_earliest_ = 0;
   for (PerClass& of_class : per_class_) {
     of_class.items = of_class.wanted = of_class.item_bytes = 0;
   }

@@ -16,6 +16,7 @@ Place Shard::TakeRoom(ClassId id) {
     slot = info.bump++;
   }
   ++info.used;
+  ++of_class.used;
   if (info.free_head == 0 && info.bump == classes_[id].slots_per_page) {
     RemoveRoom(page);
     if (info.state == PageState::kOpen) {
@@ -47,6 +48,7 @@ Place Shard::AllocateSlot(ClassId wanted, Time now) {
     if (const Place place = TakeRoom(id); place != 0) return place;
     if (const PageId page = pool_->Take(number_, id, evicted >= kPatience); page != 0) {
       page_count_.fetch_add(1, std::memory_order_relaxed);
+      ++per_class_[id].pages;
       AddRoom(page, /*front=*/true);
       continue;
     }
@@ -72,6 +74,12 @@ void Shard::FreeSlot(Place place, bool may_be_read) {
   SetFreeSlotNext(slot, info.free_head);
   info.free_head = static_cast<uint16_t>(SlotOf(place) + 1);
   --info.used;
+  PerClass& of_class = per_class_[info.class_id];
+  --of_class.used;
+  if (!of_class.listed_spacious && IsSpacious(info.class_id)) {
+    of_class.listed_spacious = true;
+    spacious_.push_back(info.class_id);
+  }
   if (page == sweeping_) return;
   if (info.used > 0) {
     if (!info.has_room) AddRoom(page, /*front=*/false);
@@ -80,6 +88,7 @@ void Shard::FreeSlot(Place place, bool may_be_read) {
   } else {
     info.bump = 0;
     info.free_head = 0;
+    some_open_page_empty_ = true;
   }
 }
 
@@ -88,6 +97,8 @@ void Shard::ReleasePage(PageId page) {
   if (info.state == PageState::kSealed) Dequeue(page);
   if (info.has_room) RemoveRoom(page);
   page_count_.fetch_sub(1, std::memory_order_relaxed);
+  --per_class_[info.class_id].pages;
+  per_class_[info.class_id].used -= info.used;
   pool_->Give(page);
 }
 
@@ -102,6 +113,7 @@ void Shard::Enqueue(PageId page) {
 
 void Shard::Dequeue(PageId page) {
   const PageInfo& info = pool_->info(page);
+  if (reclaim_next_ == page) reclaim_next_ = info.next;  // it may go to the end, the pass not
   (info.prev != 0 ? pool_->info(info.prev).next : queue_.front) = info.next;
   (info.next != 0 ? pool_->info(info.next).prev : queue_.back) = info.prev;
   --queue_.count;

@@ -321,6 +321,52 @@ TEST_CASE("Limits that do not fit each other are refused") {
   CHECK(Store::Create(config).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
+TEST_CASE("Expired memory is reused before anything alive is evicted") {
+  for (const bool crawling : {false, true}) {
+    Config config = StoreFixture::SmallConfig();
+    config.memory_limit_bytes = uint64_t{16} << 20;
+    StoreFixture f(config);
+    StoreOptions brief;
+    uint64_t lasting = 0;
+    uint64_t written = 0;
+    for (uint64_t i = 0; written < 4 * config.memory_limit_bytes; ++i) {
+      const size_t size = 50 + i * 7919 % 400;
+      written += size;
+      f.now.ms = 100000 + static_cast<int64_t>(written / 1000);  // 1 MB a second
+      brief.expiry = f.After(2000);
+      const bool lasts = i % 10 == 0;
+      const std::string key = lasts ? "lasting" + std::to_string(lasting) : std::to_string(i);
+      lasting += lasts;
+      REQUIRE(f.Put(key, Pattern(size), lasts ? StoreOptions() : brief).status ==
+              StoreStatus::kStored);
+      if (crawling && i % 1000 == 0) static_cast<void>(f.store().Maintain(1000, f.now));
+    }
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < lasting; ++i) {
+      kept += f.Get("lasting" + std::to_string(i)).has_value();
+    }
+    INFO(kept << " of " << lasting << " lasted");
+    CHECK(kept * 100 >= lasting * 99);
+    CHECK(f.store().Stats().evictions * 100 < lasting);
+  }
+}
+
+TEST_CASE("Free slots of one size make room for another without evicting") {
+  StoreFixture f;
+  int count = 0;
+  for (; f.store().Stats().evictions == 0; ++count) {
+    REQUIRE(f.Set("small" + std::to_string(count), Pattern(100)) == StoreStatus::kStored);
+  }
+  const uint64_t evicted = f.store().Stats().evictions;
+  for (int i = 0; i < count; ++i) {
+    if (i % 4 != 0) static_cast<void>(f.Delete("small" + std::to_string(i)));
+  }
+  for (int i = 0; i < 900; ++i) {
+    REQUIRE(f.Set("other" + std::to_string(i), Pattern(5000)) == StoreStatus::kStored);
+  }
+  CHECK(f.store().Stats().evictions == evicted);
+}
+
 TEST_CASE("After a change of sizes the memory serves the new ones") {
   Config config = StoreFixture::SmallConfig();
   config.memory_limit_bytes = uint64_t{16} << 20;
