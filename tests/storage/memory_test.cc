@@ -312,6 +312,20 @@ TEST_CASE("Memory charged by others is not used for items") {
   CHECK(stats.pages_total * stats.page_bytes + stats.index_bytes > 7 << 20);
 }
 
+TEST_CASE("Locked memory can be used and given back, whatever may be locked") {
+  Config config = StoreFixture::SmallConfig();
+  config.lock_memory = true;
+  StoreFixture f(config);
+  for (int i = 0; i < 100000; ++i) {
+    REQUIRE(f.Set("key" + std::to_string(i), Pattern(100)) == StoreStatus::kStored);
+  }
+  REQUIRE(f.store().SetMemoryLimit(uint64_t{4} << 20, f.now));
+  for (int i = 0; i < 50; ++i) static_cast<void>(f.store().Maintain(1000, f.now));
+  f.store().Flush(f.now, f.now);
+  CHECK(f.Set("key", Pattern(100000)) == StoreStatus::kStored);
+  CHECK(f.Get("key") == Pattern(100000));
+}
+
 TEST_CASE("Limits that do not fit each other are refused") {
   Config config = StoreFixture::SmallConfig();
   config.max_item_bytes = config.memory_limit_bytes;
