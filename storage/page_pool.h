@@ -54,8 +54,9 @@ class PagePool {
   static absl::StatusOr<std::unique_ptr<PagePool>> Create(const Options& options);
 
   /// A page for `shard`, or 0 when the budget has none left: then free one and try again. With
-  /// `force`, a free page is handed out even while the budget is overdrawn.
-  PageId Take(uint16_t shard, ClassId class_id, bool force);
+  /// `force`, a free page is handed out even while the budget is overdrawn. `*was` is the class
+  /// that the page had last; 0: it is new.
+  PageId Take(uint16_t shard, ClassId class_id, bool force, ClassId* was);
   /// REQUIRES: nothing refers to the page's memory any more.
   void Give(PageId page);
 

@@ -46,7 +46,9 @@ Place Shard::AllocateSlot(ClassId wanted, Time now) {
   constexpr int kPatience = 4;
   for (int evicted = 0;; ++evicted) {
     if (const Place place = TakeRoom(id); place != 0) return place;
-    if (const PageId page = pool_->Take(number_, id, evicted >= kPatience); page != 0) {
+    ClassId was = 0;
+    if (const PageId page = pool_->Take(number_, id, evicted >= kPatience, &was); page != 0) {
+      counters_.pages_moved += was != 0 && was != id;
       page_count_.fetch_add(1, std::memory_order_relaxed);
       ++per_class_[id].pages;
       AddRoom(page, /*front=*/true);
@@ -55,7 +57,8 @@ Place Shard::AllocateSlot(ClassId wanted, Time now) {
     if (shared_->config.evict) {
       if (!EvictPage(now)) return 0;
       ++counters_.direct_reclaims;
-    } else if (!ReleaseEmptyPages() && !ReclaimExpired(now)) {
+    } else if (!ReleaseEmptyPages() && !Compact() && !ReclaimExpired(now)) {
+      ++per_class_[id].counters.outofmemory;
       return 0;
     }
   }

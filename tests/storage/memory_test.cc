@@ -203,6 +203,10 @@ TEST_CASE("A store that may not evict refuses, keeps all it has, and reuses what
   int stored = 0;
   while (f.Set("key" + std::to_string(stored), Pattern(1000)) == StoreStatus::kStored) ++stored;
   CHECK(stored > 7400);
+  uint64_t refused = 0;
+  for (const ClassStats& c : f.store().StatsByClass(f.now)) refused += c.outofmemory;
+  CHECK(refused == 1);
+  CHECK(f.store().Stats().outofmemory == 1);
   CHECK(f.store().Stats().evictions == 0);
   for (int i = 0; i < stored; ++i) REQUIRE(f.Get("key" + std::to_string(i)) == Pattern(1000));
   CHECK(f.Set("key0", Pattern(1000, 2)) == StoreStatus::kStored);
@@ -410,6 +414,7 @@ TEST_CASE("After a change of sizes the memory serves the new ones") {
     INFO("phase " << phase << ": " << held << " of " << from_empty[phase]);
     CHECK(held >= from_empty[phase] * 9 / 10);
   }
+  CHECK(f.store().Stats().pages_moved > 2000);
 }
 
 }  // namespace
