@@ -143,9 +143,8 @@ void GetBatch(benchmark::State& state) {
   for (auto _ : state) {
     for (size_t i = 0; i < kBatch; ++i) {
       keys[i] = workload.store->MakeKey(KeyBytes(order[at++ % kSequence], buffers[i]));
-      workload.store->Prefetch(keys[i]);
     }
-    for (const Key& key : keys) workload.store->PrefetchItem(key);
+    workload.store->Prefetch(keys);
     for (const Key& key : keys) {
       benchmark::DoNotOptimize(workload.store->Fetch(key, {}, kNow, CopyOut{value}));
     }

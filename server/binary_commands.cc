@@ -184,6 +184,7 @@ Step Serve(Session& session, const BinaryRequest& request, std::string_view inpu
       ReplyValue(session, request, 0, protocol::kMemcachedVersion);
       return done;
     case BinaryCommand::kQuit:
+      session.close_reason = CloseReason::kNormal;
       ReplyStored(session, request, 0);
       return {StepStatus::kClose, request.packet_bytes()};
     case BinaryCommand::kStat:

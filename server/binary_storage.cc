@@ -191,6 +191,7 @@ Step ServeBinaryStore(Session& session, const BinaryRequest& request, std::strin
       session.server().settings->max_item_bytes;
   const bool complete = input.size() >= request.packet_bytes();
   if (!complete && !too_large && request.value_bytes <= kMaxBufferedValueBytes) {
+    session.awaits_body = true;
     return {StepStatus::kNeedMore};
   }
   if (session.server().prefix_stats->enabled()) {

@@ -75,25 +75,34 @@ void Connection::OnEvent(evutil_socket_t, short, void* self) {
   connection->Serve();
 }
 
+const char* Connection::StateWord() const {
+  if (watch_ != nullptr) return "conn_watch";
+  if (waiting_for_ == EV_WRITE) return "conn_mwrite";
+  if (session_.ReceivingBody() || session_.awaits_body) return "conn_nread";
+  return session_.Swallowing() ? "conn_swallow" : "conn_read";
+}
+
 void Connection::WaitFor(short what) {
-  if (waiting_for_ == what) return;
-  event_del(&event_);
+  const bool same = waiting_for_ == what;
   waiting_for_ = what;
+  record_.state.store(StateWord(), std::memory_order_relaxed);
+  if (same) return;
+  event_del(&event_);
   event_assign(&event_, worker_->base(), transport_->fd(), static_cast<short>(what | EV_PERSIST),
                &Connection::OnEvent, this);
   event_add(&event_, nullptr);
-  record_.state.store(what == EV_WRITE ? "conn_mwrite" : "conn_read", std::memory_order_relaxed);
 }
 
 void Connection::Serve() {
   last_active_ = worker_->context()->now;
+  record_.state.store("conn_parse_cmd", std::memory_order_relaxed);
   record_.last_command_ms.store(last_active_.ms, std::memory_order_relaxed);
   if (unsent_ != nullptr && !SendUnsent()) {
     if (broken_) Close(CloseReason::kError);
     return;
   }
   if (close_when_sent_) {
-    Close(CloseReason::kNormal);
+    Close(session_.close_reason);
     return;
   }
   if (watch_ != nullptr) FillFromWatch();
@@ -145,7 +154,10 @@ Connection::Turn Connection::ReadAndServe() {
     const std::string input = TakeSavedInput();
     input.copy(buffer.data(), saved);
   }
-  if (watch_ != nullptr) return Turn::kAgain;  // a watcher only receives
+  if (watch_ != nullptr) {  // it only receives
+    WaitFor(EV_READ);
+    return Turn::kAgain;
+  }
   return ServeInput({buffer.data(), saved + read.bytes}, false);
 }
 
@@ -195,7 +207,7 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
     continuing = progress.status == SessionStatus::kBlocked;
     if (close_when_sent_) {
       if (!sent) return Turn::kWait;
-      Close(CloseReason::kNormal);
+      Close(session_.close_reason);
       return Turn::kClosed;
     }
     if (sent && wants_watch && watch_ == nullptr) continue;

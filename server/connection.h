@@ -19,9 +19,6 @@ namespace cairn::server {
 
 class Worker;
 
-/// Why a connection ends, in the log's words.
-enum class CloseReason : uint8_t { kNormal, kError, kIdle, kShutdown };
-
 /// One client: its descriptor's events, the session that answers it, and whatever of its input or
 /// output is incomplete. At rest it owns no buffer: the worker lends its own.
 ///
@@ -71,6 +68,8 @@ class Connection {
   bool SendUnsent();
   void KeepUnsent(Output* output);
   void WaitFor(short what);
+  /// memcached's word for what this connection waits for.
+  const char* StateWord() const;
   /// Becomes a watcher if there is a place.
   void StartWatching(Output* output);
   void FillFromWatch();

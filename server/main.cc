@@ -43,7 +43,8 @@ int RunServer(const Settings& settings) {
   Server server;
   if (const auto error = server.Open(settings)) return Refuse(*error);
   if (const auto error = DropPrivileges(settings)) return Refuse(*error);
-  if (const auto error = Daemonize(settings)) return Refuse(*error);
+  Daemon daemon;
+  if (const auto error = daemon.Start(settings)) return Refuse(*error);
   if (const auto error = IgnoreSigPipe()) return Refuse(*error);
   if (const char* path = std::getenv("MEMCACHED_PORT_FILENAME")) {
     WritePortFile(path, server.Ports());
@@ -52,7 +53,8 @@ int RunServer(const Settings& settings) {
   if (!settings.pidfile.empty()) {
     pid_file = PidFile::Write(settings.pidfile, settings.daemonize);
   }
-  if (const auto error = server.Run()) return Refuse(*error);
+  const auto ready = [&] { return daemon.Ready(settings); };
+  if (const auto error = server.Run(ready)) return Refuse(*error);
   return EXIT_SUCCESS;
 }
 

@@ -284,7 +284,7 @@ void AddLimitRows(std::vector<OptionRow>* rows) {
               {.letter = 'C',
                .name = "disable-cas",
                .setting = "cas_enabled",
-               .help = "items get no CAS number, and take 8 bytes less",
+               .help = "items get no CAS number",
                .apply = Set(&Settings::use_cas, false)}});
 }
 

@@ -7,9 +7,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -86,6 +88,26 @@ void WarnOfRunningProcess(const std::string& path) {
   fmt::print(stderr, "WARNING: The pid file contained the following (running) pid: {}\n", pid);
 }
 
+constexpr char kServes = 's';  // what a daemon tells its parent
+
+StartError NoDaemon() {
+  return {.code = EXIT_FAILURE, .message = "failed to daemon() in order to daemonize\n"};
+}
+
+/// The parent of a daemon: ends as the daemon's start did.
+[[noreturn]] void WaitAndExit(pid_t child, int from_child) {
+  char word = 0;
+  ssize_t got = 0;
+  do {
+    got = read(from_child, &word, 1);
+  } while (got < 0 && errno == EINTR);
+  if (got == 1) _exit(EXIT_SUCCESS);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  _exit(WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE);
+}
+
 }  // namespace
 
 std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds) {
@@ -133,23 +155,40 @@ std::optional<StartError> DropPrivileges(const Settings& settings) {
   return std::nullopt;
 }
 
-std::optional<StartError> Daemonize(const Settings& settings) {
+Daemon::~Daemon() {
+  if (parent_ >= 0) close(parent_);
+}
+
+std::optional<StartError> Daemon::Start(const Settings& settings) {
   if (!settings.daemonize) return std::nullopt;
-  const StartError failure{.code = EXIT_FAILURE,
-                           .message = "failed to daemon() in order to daemonize\n"};
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) return NoDaemon();
   std::fflush(nullptr);
   const pid_t child = fork();
-  if (child < 0) return failure;
-  if (child > 0) _exit(EXIT_SUCCESS);
-  if (setsid() < 0) return failure;
-  if (!settings.coredumps && chdir("/") != 0) return failure;
-  if (settings.verbosity > 0) return std::nullopt;
-  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0) return std::nullopt;
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (dup2(null, stream) < 0) return failure;
+  if (child < 0) return NoDaemon();
+  if (child > 0) {
+    close(ends[1]);
+    WaitAndExit(child, ends[0]);
   }
-  if (null > STDERR_FILENO) close(null);
+  close(ends[0]);
+  parent_ = ends[1];
+  if (setsid() < 0) return NoDaemon();
+  if (!settings.coredumps && chdir("/") != 0) return NoDaemon();
+  return std::nullopt;
+}
+
+std::optional<StartError> Daemon::Ready(const Settings& settings) {
+  if (!settings.daemonize) return std::nullopt;
+  const int null = settings.verbosity > 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null >= 0) {
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+      if (dup2(null, stream) < 0) return NoDaemon();
+    }
+    if (null > STDERR_FILENO) close(null);
+  }
+  // A parent that is gone has nobody to tell.
+  [[maybe_unused]] const ssize_t told = write(parent_, &kServes, 1);
+  close(std::exchange(parent_, -1));
   return std::nullopt;
 }
 

@@ -12,8 +12,8 @@
 
 /// The life of the process outside its event loops. Everything here is called before there
 /// are threads (or when they are gone), in this order: HoldSignals, RaiseLimits, DropPrivileges,
-/// Daemonize, LockMemory, IgnoreSigPipe, WritePortFile and PidFile::Write once the listeners stand,
-/// and ReleaseSignals when signals have handlers.
+/// Daemon::Start, LockMemory, IgnoreSigPipe, WritePortFile and PidFile::Write once the listeners
+/// stand, ReleaseSignals when signals have handlers, and Daemon::Ready.
 namespace cairn::server {
 
 /// Why the start stops: a line for stderr and memcached's exit code for it.
@@ -31,10 +31,26 @@ std::optional<StartError> RaiseLimits(const Settings& settings, unsigned own_fds
 /// by then; does nothing otherwise.
 std::optional<StartError> DropPrivileges(const Settings& settings);
 
-/// With -d: forks (the parent exits with 0 and never returns), leaves the terminal, changes to /
-/// (unless -r, so that core files land where the server was started) and points the standard
-/// streams to /dev/null (unless -v).
-std::optional<StartError> Daemonize(const Settings& settings);
+/// With -d: goes on in a child that has left the terminal. The parent never returns: it waits until
+/// the child serves (Daemon::Ready) and exits with 0, or ends with the child's exit code when that
+/// could not start, whose reason has reached stderr by then.
+class Daemon {
+ public:
+  Daemon() = default;
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Forks when `settings` ask for it; the child changes to / (unless -r, so that core files land
+  /// where the server was started).
+  std::optional<StartError> Start(const Settings& settings);
+  /// The server serves: points the standard streams to /dev/null (unless -v) and lets the parent
+  /// go.
+  std::optional<StartError> Ready(const Settings& settings);
+
+ private:
+  int parent_ = -1;  ///< the writing end of a pipe
+};
 
 /// With -k: locks all present and future memory, and says whether it is so. A refusal is a warning
 /// on stderr, not an error: the server goes on with all of -m, unlocked.

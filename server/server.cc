@@ -119,7 +119,7 @@ std::vector<BoundPort> Server::Ports() const {
   return ports;
 }
 
-std::optional<StartError> Server::Run() {
+std::optional<StartError> Server::Run(absl::FunctionRef<std::optional<StartError>()> ready) {
   Parts& parts = *parts_;
   if (std::optional<StartError> error = parts.BuildStore()) return error;
   parts.BuildWorkers();
@@ -138,13 +138,14 @@ std::optional<StartError> Server::Run() {
   }
   for (const std::unique_ptr<Worker>& worker : parts.workers) worker->Start();
   ReleaseSignals();
-  event_base_dispatch(parts.base.get());
+  std::optional<StartError> error = ready();
+  if (!error) event_base_dispatch(parts.base.get());
 
   parts.acceptor->Close();
   for (const std::unique_ptr<Worker>& worker : parts.workers) worker->Stop();
   parts.maintenance->Stop();
   parts.store->SetLossObserver(nullptr);
-  return std::nullopt;
+  return error;
 }
 
 std::optional<StartError> Server::Parts::OpenFiles() {

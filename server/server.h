@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "server/process.h"
 #include "server/settings.h"
 
@@ -24,9 +25,10 @@ class Server {
   std::optional<StartError> Open(const Settings& settings);
   /// What Open() listens on, for the port file.
   std::vector<BoundPort> Ports() const;
-  /// Builds the store and the workers, and serves until a signal or `shutdown` ends it. Returns the
-  /// exit code, or why there was nothing to serve with.
-  std::optional<StartError> Run();
+  /// Builds the store and the workers, calls `ready` once clients are served, and serves until a
+  /// signal or `shutdown` ends it. Returns why there was nothing to serve with, or what `ready` had
+  /// against it.
+  std::optional<StartError> Run(absl::FunctionRef<std::optional<StartError>()> ready);
 
  private:
   struct Parts;

@@ -1,9 +1,11 @@
 #include "server/session.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
+#include "protocol/next_key.h"
 #include "server/commands.h"
 #include "server/sasl.h"
 
@@ -11,6 +13,8 @@ namespace cairn::server {
 namespace {
 
 constexpr char kBinaryRequestMagic = '\x80';
+// As many requests' memory as the nearest cache holds along with what serving them touches.
+constexpr size_t kRequestsAhead = 32;
 
 }  // namespace
 
@@ -22,6 +26,7 @@ Session::~Session() = default;
 Progress Session::Process(std::string_view input, Output* out, unsigned max_requests) {
   out_ = out;
   size_t consumed = 0;
+  size_t ahead = 0;
   unsigned requests = 0;
   const auto stop = [&](SessionStatus status) { return Progress{status, consumed}; };
   for (;;) {
@@ -48,7 +53,9 @@ Progress Session::Process(std::string_view input, Output* out, unsigned max_requ
       options_.protocol =
           left.front() == kBinaryRequestMagic ? WireProtocol::kBinary : WireProtocol::kText;
     }
+    if (consumed >= ahead) ahead = consumed + PrefetchAhead(left);
     first_of_input = consumed == 0;
+    awaits_body = false;
     const Step step = options_.protocol == WireProtocol::kBinary ? ProcessBinary(*this, left)
                                                                  : ProcessText(*this, left);
     consumed += step.consumed;
@@ -70,6 +77,26 @@ Progress Session::Continue(std::string_view input, Output* out, unsigned max_req
     continuation_.reset();
   }
   return Process(input, out, max_requests);
+}
+
+size_t Session::PrefetchAhead(std::string_view input) const {
+  const bool binary = options_.protocol == WireProtocol::kBinary;
+  std::string_view rest = input;
+  const auto next = [&] {
+    return binary ? protocol::NextBinaryKey(&rest) : protocol::NextTextKey(&rest);
+  };
+  std::string_view key = next();
+  if (rest.empty()) return input.size();  // one alone has nothing to overlap with
+  const storage::Store& store = *worker_->server->store;
+  std::array<storage::Key, kRequestsAhead> keys;
+  size_t count = 0;
+  for (size_t requests = 1;; ++requests) {
+    if (!key.empty()) keys[count++] = store.MakeKey(key);
+    if (requests == kRequestsAhead || rest.empty()) break;
+    key = next();
+  }
+  store.Prefetch(std::span(keys).first(count));
+  return input.size() - rest.size();
 }
 
 size_t Session::ReceiveTransfer(std::string_view input) {

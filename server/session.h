@@ -27,6 +27,9 @@ struct SessionOptions {
   int fd = -1;  ///< as shown in logs
 };
 
+/// Why a connection ends, in the log's words.
+enum class CloseReason : uint8_t { kNormal, kError, kIdle, kShutdown };
+
 /// What the connection must do after a call.
 enum class SessionStatus : uint8_t {
   kNeedInput,  ///< everything complete was answered
@@ -102,6 +105,7 @@ class Session {
   SessionStatus BodyReceived(size_t n, Output* out);
 
   bool ReceivingBody() const { return transfer_ != nullptr; }
+  bool Swallowing() const { return swallow_bytes_ != 0; }
 
   /// True when not even a part of a request is held here: the connection is idle.
   bool at_rest() const {
@@ -125,6 +129,10 @@ class Session {
   /// Runs `continuation` until it is done, before the next request is looked at.
   void RunContinuation(std::unique_ptr<Continuation> continuation);
 
+  /// A store's body is waited for in the input buffer.
+  bool awaits_body = false;
+  /// Why kClose was returned. As for memcached, what no client asks for is an error.
+  CloseReason close_reason = CloseReason::kError;
   bool authenticated = false;
   /// The input that Process was given begins here: the request is the first of what one read
   /// brought (metadump and watch must be).
@@ -134,6 +142,9 @@ class Session {
   std::unique_ptr<WatchRequest> watch;
 
  private:
+  /// Asks for the memory that the next requests of `input` will touch, many at a time, so that its
+  /// latencies overlap. Returns how much of the input that was.
+  size_t PrefetchAhead(std::string_view input) const;
   /// Copies input into the pending transfer; returns how much it took.
   size_t ReceiveTransfer(std::string_view input);
   void AdvanceTransfer(size_t n);

@@ -92,6 +92,7 @@ StepStatus Serve(Session& session, const TextRequest& request) {
       Reply(session, fmt::format("VERSION {}", protocol::kMemcachedVersion));
       break;
     case Verb::kQuit:
+      session.close_reason = CloseReason::kNormal;
       return StepStatus::kClose;
     case Verb::kSet:
     case Verb::kAdd:
@@ -144,7 +145,10 @@ Step ProcessText(Session& session, std::string_view input) {
   } else if (waits_for_body) {
     const std::optional<size_t> used =
         ServeStore(session, request, found.line, input.substr(consumed));
-    if (!used) return {StepStatus::kNeedMore};
+    if (!used) {
+      session.awaits_body = true;
+      return {StepStatus::kNeedMore};
+    }
     consumed += *used;
   } else {
     status = Serve(session, request);

@@ -1,4 +1,6 @@
+#include <array>
 #include <cstring>
+#include <span>
 #include <string>
 
 #include "protocol/numbers.h"
@@ -16,6 +18,8 @@ using storage::FetchStatus;
 using storage::ItemView;
 
 constexpr std::string_view kEnd = "END\r\n";
+// As many items' memory as the nearest cache holds.
+constexpr size_t kKeysAtOnce = 32;
 // "VALUE ", key, flags, bytes and CAS with their spaces, CRLF.
 constexpr size_t kMaxHeaderBytes =
     6 + storage::kMaxKeyBytes + 3 * (1 + protocol::kMaxDecimalBytes) + 2;
@@ -69,13 +73,13 @@ void Count(Session& session, const Retrieval& retrieval, FetchStatus status, uns
   if (status == FetchStatus::kMissExpired) ++stats.get_expired;
 }
 
-void ServeKey(Session& session, std::string_view token, const Retrieval& retrieval) {
+void ServeKey(Session& session, const storage::Key& key, const Retrieval& retrieval) {
   Output& out = session.out();
   const Output::Mark mark = out.mark();
   unsigned class_id = 0;
   uint64_t value_bytes = 0;
-  const FetchStatus status = session.store().Fetch(
-      session.store().MakeKey(token), retrieval.options, session.now(), [&](const ItemView& item) {
+  const FetchStatus status =
+      session.store().Fetch(key, retrieval.options, session.now(), [&](const ItemView& item) {
         out.TruncateTo(mark);
         class_id = item.class_id;
         value_bytes = item.value_bytes;
@@ -84,11 +88,11 @@ void ServeKey(Session& session, std::string_view token, const Retrieval& retriev
   Count(session, retrieval, status, class_id);
   const bool hit = status == FetchStatus::kHit;
   if (session.server().prefix_stats->enabled()) {
-    session.server().prefix_stats->RecordGet(token, hit);
+    session.server().prefix_stats->RecordGet(key.bytes, hit);
   }
   if (session.server().log->Wants(LogKind::kFetchers)) {
     const bool expired = status == FetchStatus::kMissExpired;
-    LogFetch(session, token,
+    LogFetch(session, key.bytes,
              hit       ? "found"
              : expired ? "expired"
                        : "not_found",
@@ -96,13 +100,38 @@ void ServeKey(Session& session, std::string_view token, const Retrieval& retriev
   }
 }
 
-/// Answers keys until they are done (true) or the client has to read first (false).
-bool ServeKeys(Session& session, std::string_view* keys, const Retrieval& retrieval) {
-  for (;;) {
-    const std::string_view token = protocol::NextToken(keys);
+/// Takes the next keys off the front of `tokens` and asks for the memory they are in, so that its
+/// latencies overlap. Returns how many.
+size_t TakeKeys(const storage::Store& store, std::string_view* tokens,
+                std::span<storage::Key, kKeysAtOnce> keys) {
+  size_t count = 0;
+  for (; count < keys.size(); ++count) {
+    const std::string_view token = protocol::NextToken(tokens);
     if (token.empty()) break;
-    ServeKey(session, token, retrieval);
-    if (session.out().over_high_water()) return false;
+    keys[count] = store.MakeKey(token);
+  }
+  store.Prefetch(keys.first(count));
+  return count;
+}
+
+/// Answers keys until they are done (true) or the client has to read first (false).
+bool ServeKeys(Session& session, std::string_view* tokens, const Retrieval& retrieval) {
+  if (tokens->find(' ', 1) == std::string_view::npos) {  // the usual get: one key
+    const std::string_view token = protocol::NextToken(tokens);
+    if (!token.empty()) ServeKey(session, session.store().MakeKey(token), retrieval);
+    session.out().Append(kEnd);
+    return true;
+  }
+  std::array<storage::Key, kKeysAtOnce> keys;
+  const char* const end = tokens->data() + tokens->size();
+  while (const size_t count = TakeKeys(session.store(), tokens, keys)) {
+    for (const storage::Key& key : std::span(keys).first(count)) {
+      ServeKey(session, key, retrieval);
+      if (!session.out().over_high_water()) continue;
+      const char* const next = key.bytes.data() + key.bytes.size();
+      *tokens = {next, static_cast<size_t>(end - next)};
+      return false;
+    }
   }
   session.out().Append(kEnd);
   return true;

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "storage/memory_region.h"
 #include "storage/page_pool.h"
+#include "storage/prefetch.h"
 #include "storage/spill_table.h"
 
 namespace cairn::storage {
@@ -26,7 +27,8 @@ namespace cairn::storage {
 /// more than two lines. Because the tag includes the bits that split, growth never looks at an
 /// item. A miss touches one line nearly always, about 11 bytes an entry are used.
 ///
-/// Thread-compatible, but for Prefetch, Guess, bytes() and bucket_count(), which are thread-safe.
+/// Thread-compatible, but for Prefetch, the guesses, bytes() and bucket_count(), which are
+/// thread-safe.
 class Index {
  public:
   struct Line {
@@ -42,18 +44,23 @@ class Index {
   ~Index();
 
   void Prefetch(uint64_t hash) const {
-    __builtin_prefetch(&lines_[index_entry::BucketOf(hash, bucket_count())]);
+    PrefetchLine(&lines_[index_entry::BucketOf(hash, bucket_count())]);
   }
 
-  /// Calls `visit` for places that an item of `hash` may have. Without a lock: what it reads may
-  /// be half a change, so the places are good for guesses only.
+  /// Calls `visit` for places that an item of `hash` may have, and prefetches the line where the
+  /// other entries of a full line are. Without a lock: what it reads may be half a change, so the
+  /// places are good for guesses only.
   template <typename Visit>
   __attribute__((no_sanitize("thread"))) void Guess(uint64_t hash, const Visit& visit) const {
     const uint64_t tag = index_entry::TagOf(hash);
-    for (const uint64_t& entry : LineOf(hash)->entries) {
-      const uint64_t seen = __atomic_load_n(&entry, __ATOMIC_RELAXED);
-      if (index_entry::Tag(seen) == tag) visit(index_entry::PlaceIn(seen));
-    }
+    const Line* const line = LineOf(hash);
+    index_entry::GuessIn(line->entries, tag, visit);
+    if (MayBeSpilled(*line, tag)) spill_.Prefetch(hash);
+  }
+  /// The same for the entries that are not in their own line.
+  template <typename Visit>
+  void GuessSpilled(uint64_t hash, const Visit& visit) const {
+    if (MayBeSpilled(*LineOf(hash), index_entry::TagOf(hash))) spill_.Guess(hash, visit);
   }
 
   /// The entry of `hash` whose place `matches`, or null. Valid until the next change.
@@ -66,7 +73,7 @@ class Index {
         return &entry;
       }
     }
-    if ((line->filter & FilterBit(tag)) == 0) return nullptr;
+    if (!MayBeSpilled(*line, tag)) return nullptr;
     return spill_.Find(hash, matches);
   }
 
@@ -98,6 +105,9 @@ class Index {
   /// The high bits of the tag: those that lines of a large table do not share.
   static uint32_t FilterBit(uint64_t tag) {
     return uint32_t{1} << (tag >> (index_entry::kTagBits - 5));
+  }
+  static bool MayBeSpilled(const Line& line, uint64_t tag) {
+    return (__atomic_load_n(&line.filter, __ATOMIC_RELAXED) & FilterBit(tag)) != 0;
   }
   Line* LineOf(uint64_t hash) const { return &lines_[index_entry::BucketOf(hash, bucket_count())]; }
   void AddBucket(bool force);

@@ -16,6 +16,7 @@
 #include "storage/item.h"
 #include "storage/layout.h"
 #include "storage/page_pool.h"
+#include "storage/prefetch.h"
 #include "storage/shard_mutex.h"
 #include "storage/size_classes.h"
 #include "storage/store.h"
@@ -57,16 +58,13 @@ class Shard {
  public:
   Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index);
 
-  void Prefetch(const Key& key) const { index_->Prefetch(key.hash); }
-
+  // See Store::Prefetch. Without the lock.
+  void PrefetchLines(const Key& key) const { index_->Prefetch(key.hash); }
   void PrefetchItem(const Key& key) const {
-    index_->Guess(key.hash, [this](Place place) {
-      const char* slot = At(place);
-      __builtin_prefetch(slot);
-      __builtin_prefetch(slot + 64);
-      __builtin_prefetch(slot + 128);
-      __builtin_prefetch(&InfoOf(place));
-    });
+    index_->Guess(key.hash, [this](Place place) { PrefetchSlot(place); });
+  }
+  void PrefetchSpilled(const Key& key) const {
+    index_->GuessSpilled(key.hash, [this](Place place) { PrefetchSlot(place); });
   }
 
   FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
@@ -236,6 +234,13 @@ class Shard {
   }
   PageInfo& InfoOf(Place place) const { return pool_->info(pool_->PageOf(place)); }
   char* At(Place place) const { return pool_->At(place); }
+  void PrefetchSlot(Place place) const {
+    const char* const slot = At(place);
+    PrefetchLine(slot);
+    PrefetchLine(slot + 64);
+    PrefetchLine(slot + 128);
+    PrefetchLine(&InfoOf(place));
+  }
 
   // shard_reclaim.cc
   bool ReleaseEmptyPages() CAIRN_LOCKED;
@@ -272,7 +277,7 @@ class Shard {
   const int page_place_shift_;
 
   mutable ShardMutex mutex_;
-  const std::unique_ptr<Index> index_;  // guarded by mutex_ but for Prefetch and bytes
+  const std::unique_ptr<Index> index_;  // guarded by mutex_ but for Prefetch, Guess and bytes
   // Shards count in steps of their number from different beginnings, so that no two items of the
   // store have the same CAS.
   uint64_t last_cas_ ABSL_GUARDED_BY(mutex_);

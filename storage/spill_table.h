@@ -7,6 +7,7 @@
 #include "storage/item.h"
 #include "storage/memory_region.h"
 #include "storage/page_pool.h"
+#include "storage/prefetch.h"
 
 namespace cairn::storage {
 
@@ -33,6 +34,17 @@ inline uint64_t BucketOf(uint64_t hash, uint64_t buckets) {
   return bucket < buckets ? bucket : bucket & (mask >> 1);
 }
 
+/// Calls `visit` for the places that entries with `tag` have, perhaps: entries may change
+/// meanwhile.
+template <typename Visit>
+__attribute__((no_sanitize("thread"))) void GuessIn(const uint64_t (&entries)[kPerLine],
+                                                    uint64_t tag, const Visit& visit) {
+  for (const uint64_t& entry : entries) {
+    const uint64_t seen = __atomic_load_n(&entry, __ATOMIC_RELAXED);
+    if (Tag(seen) == tag) visit(PlaceIn(seen));
+  }
+}
+
 }  // namespace index_entry
 
 using IndexEntries = absl::InlinedVector<uint64_t, 32>;
@@ -44,7 +56,7 @@ void ShrinkCharged(MemoryRegion* region, uint64_t bytes, PagePool* pool);
 inline constexpr size_t kIndexStepBytes = size_t{32} << 10;
 
 /// Where an Index keeps the entries that found their line full: linear hashing with chains of
-/// lines. Thread-compatible.
+/// lines. Thread-compatible, but for Prefetch and Guess, which are thread-safe.
 class SpillTable {
  public:
   struct Line {
@@ -55,10 +67,20 @@ class SpillTable {
 
   absl::Status Init(PagePool* pool, uint64_t max_bytes, bool lock_memory);
 
+  __attribute__((no_sanitize("thread"))) void Prefetch(uint64_t hash) const {
+    PrefetchLine(&FirstLine(hash));
+  }
+  /// Calls `visit` for places that the first line of the chain of `hash` names. A guess, as
+  /// Index::Guess.
+  template <typename Visit>
+  __attribute__((no_sanitize("thread"))) void Guess(uint64_t hash, const Visit& visit) const {
+    index_entry::GuessIn(FirstLine(hash).entries, index_entry::TagOf(hash), visit);
+  }
+
   template <typename Matches>
   uint64_t* Find(uint64_t hash, const Matches& matches) {
     const uint64_t tag = index_entry::TagOf(hash);
-    for (Line* line = &lines_[index_entry::BucketOf(hash, buckets_)];;) {
+    for (Line* line = &FirstLine(hash);;) {
       for (uint64_t& entry : line->entries) {
         if (index_entry::Tag(entry) == tag && entry != 0 && matches(index_entry::PlaceIn(entry))) {
           return &entry;
@@ -72,7 +94,7 @@ class SpillTable {
   /// Calls `visit(uint64_t* entry)` for all in the chain of `hash`.
   template <typename Visit>
   void ForChain(uint64_t hash, const Visit& visit) const {
-    for (Line* line = &lines_[index_entry::BucketOf(hash, buckets_)];;) {
+    for (Line* line = &FirstLine(hash);;) {
       for (uint64_t& entry : line->entries) {
         if (entry != 0) visit(&entry);
       }
@@ -94,6 +116,9 @@ class SpillTable {
   uint64_t bytes() const { return main_memory_.usable_bytes() + overflow_memory_.usable_bytes(); }
 
  private:
+  __attribute__((no_sanitize("thread"))) Line& FirstLine(uint64_t hash) const {
+    return lines_[index_entry::BucketOf(hash, __atomic_load_n(&buckets_, __ATOMIC_RELAXED))];
+  }
   bool AddBucket(bool force);
   bool RemoveBucket();
   void Take(uint64_t bucket, IndexEntries* entries);

@@ -233,8 +233,12 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
 
 Key Store::MakeKey(std::string_view bytes) const { return {bytes, impl_->shared.hash(bytes)}; }
 
-void Store::Prefetch(const Key& key) const { impl_->ShardOf(key).Prefetch(key); }
-void Store::PrefetchItem(const Key& key) const { impl_->ShardOf(key).PrefetchItem(key); }
+void Store::Prefetch(std::span<const Key> keys) const {
+  // Each round looks at what the one before has asked for.
+  for (const Key& key : keys) impl_->ShardOf(key).PrefetchLines(key);
+  for (const Key& key : keys) impl_->ShardOf(key).PrefetchItem(key);
+  for (const Key& key : keys) impl_->ShardOf(key).PrefetchSpilled(key);
+}
 
 uint64_t Store::AccountedBytes(size_t key_bytes, uint32_t client_flags,
                                uint64_t value_bytes) const {

@@ -246,10 +246,9 @@ class Store {
   /// REQUIRES: 1 <= bytes.size() <= kMaxKeyBytes.
   Key MakeKey(std::string_view bytes) const;
 
-  /// Starts loading what an operation on `key` will need: first the line of the index, then, when
-  /// that is there, the item. For a batch: Prefetch all its keys, PrefetchItem all, then operate.
-  void Prefetch(const Key& key) const;
-  void PrefetchItem(const Key& key) const;
+  /// Starts loading the memory that operations on `keys` will touch, for all of them at once, so
+  /// that its latencies overlap; to be called shortly before. Some dozens fill the nearest cache.
+  void Prefetch(std::span<const Key> keys) const;
 
   /// An item's size as operators know it (memcached's accounting: 48 bytes of header, CAS, key and
   /// NUL, client flags when not 0, value and CRLF). It is what max_item_bytes limits and what

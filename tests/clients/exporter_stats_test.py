@@ -236,6 +236,23 @@ class Counters(checks.ServerCase):
         expired = int(after["get_expired"]) - int(before["get_expired"])
         self.assertIn(expired, range(10, 21))  # the background may have been quicker with some
 
+    def test_states_of_connections(self):
+        asking, sending, idle = self.client(), self.client(), self.client()
+        for client in (asking, sending, idle):
+            client.ask(b"mn\r\n")
+        sending.send(b"set half 0 0 100\r\npart of it")
+
+        def states():
+            fields = asking.stats(b"conns")
+            return sorted(value for name, value in fields.items() if name.endswith(":state"))
+
+        checks.until(lambda: "conn_nread" in states(), "a connection waits for the rest of a value")
+        found = states()
+        self.assertEqual(found.count("conn_listening"), 1, found)
+        self.assertEqual(found.count("conn_parse_cmd"), 1, found)  # the one that asks
+        sending.send(b"x" * 90 + b"\r\n")
+        self.assertEqual(sending.read_line(), b"STORED\r\n")
+
 
 @checks.since(1, 6, 45, reason="other names of the page mover's counters")
 class WithOptions(checks.ServerCase):

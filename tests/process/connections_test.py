@@ -218,6 +218,27 @@ class NoIdleTimeout(checks.ServerCase):
         self.assertEqual(self.stats(b"settings")["idle_timeout"], "0")
 
 
+class Reasons(checks.ServerCase):
+    def test_why_a_connection_was_closed(self):
+        """As `watch connevents` shows it."""
+        watcher = self.client()
+        watcher.send(b"watch connevents\r\n")
+        self.assertEqual(watcher.read_line(), b"OK\r\n")
+        for request, reason in ((b"quit\r\n", b"normal"), (b"mn\r\n", b"normal"), (b"x" * 3000, b"error"),
+                                (b"GET / HTTP/1.1\r\n", b"error")):
+            with self.subTest(request[:20]):
+                client = self.server.connect()
+                client.send(request)
+                if reason == b"normal":
+                    client.half_close()
+                client.read_all()
+                client.close()
+                self.assertRegex(watcher.read_line(), rb"^ts=\d+\.\d+ gid=\d+ type=conn_new rip=127\.0\.0\.1 ")
+                line = watcher.read_line()
+                self.assertRegex(line, rb"^ts=\d+\.\d+ gid=\d+ type=conn_close rip=127\.0\.0\.1 ")
+                self.assertIn(b"reason=" + reason + b" ", line)
+
+
 class Fairness(checks.ServerCase):
     options = ["-t", "1", "-R", "5"]
 

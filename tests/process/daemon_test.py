@@ -79,6 +79,15 @@ class Daemon(unittest.TestCase):
         checks.until(self.ended, "the daemon ends")
         self.assertFalse(os.path.exists(self.pid_file))
 
+    def test_a_start_that_fails_late(self):
+        """The terminal's process waits until the daemon serves, and ends as it did."""
+        command = [servers.find_candidate(), "-d", "-P", self.pid_file, "-l", "127.0.0.1", "-p", str(self.port),
+                   "-m", "200000000", *as_root()]
+        done = checks.run(command)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"\A[^\n]*memory[^\n]*\n\Z")
+        self.assertFalse(os.path.exists(self.pid_file))
+
     def test_a_pid_file_that_cannot_be_written(self):
         """It is said, and the daemon runs."""
         path = os.path.join(self.folder, "missing", "pid")

@@ -158,8 +158,7 @@ class Churn {
     std::string value;
     Pin held;
     std::vector<std::string_view> pieces;
-    store_->Prefetch(key);
-    store_->PrefetchItem(key);
+    store_->Prefetch({&key, 1});
     const FetchStatus status = store_->Fetch(key, {}, now, [&](const ItemView& view) {
       if (pin) held = view.PinValue();
       if (held.held()) {

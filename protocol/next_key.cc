@@ -1,0 +1,74 @@
+#include "protocol/next_key.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "protocol/binary_codec.h"
+#include "protocol/command_table.h"
+#include "protocol/numbers.h"
+#include "protocol/text_parser.h"
+
+namespace cairn::protocol {
+namespace {
+
+constexpr size_t kTerminatorBytes = 2;
+
+std::string_view TokenAfter(size_t tokens, std::string_view rest) {
+  for (; tokens != 0; --tokens) NextToken(&rest);
+  return NextToken(&rest);
+}
+
+/// Where in the tokens behind the key of a store its length stands.
+size_t TokensBeforeBytes(Shape shape) { return shape == Shape::kMetaStore ? 0 : 2; }
+
+}  // namespace
+
+std::string_view NextTextKey(std::string_view* input) {
+  const void* const found = std::memchr(input->data(), '\n', input->size());
+  if (found == nullptr) {
+    *input = {};
+    return {};
+  }
+  std::string_view line =
+      input->substr(0, static_cast<size_t>(static_cast<const char*>(found) - input->data()));
+  input->remove_prefix(line.size() + 1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  const std::optional<Verb> verb = FindVerb(line.substr(0, line.find(' ')));
+  if (!verb) return {};
+  const Shape shape = RowOf(*verb).shape;
+  std::string_view rest = line.substr(RowOf(*verb).word.size());
+  switch (shape) {
+    case Shape::kNone:
+    case Shape::kFlush:
+      return {};
+    case Shape::kTouchKeys:
+      return TokenAfter(1, rest);
+    case Shape::kKeys:
+    case Shape::kKey:
+    case Shape::kKeyNumber:
+    case Shape::kMeta:
+      return NextToken(&rest);
+    case Shape::kStore:
+    case Shape::kStoreCas:
+    case Shape::kMetaStore:
+      break;
+  }
+  const std::string_view key = NextToken(&rest);
+  const std::optional<uint32_t> body_bytes =
+      ParseStrictUint32(TokenAfter(TokensBeforeBytes(shape), rest));
+  const size_t skipped = body_bytes ? size_t{*body_bytes} + kTerminatorBytes : 0;
+  input->remove_prefix(std::min(input->size(), skipped));
+  return key;
+}
+
+std::string_view NextBinaryKey(std::string_view* input) {
+  const BinaryParsed parsed = ParseBinaryRequest(*input, true);
+  if (parsed.result != BinaryParse::kOk) {
+    *input = {};
+    return {};
+  }
+  input->remove_prefix(std::min(input->size(), parsed.request.packet_bytes()));
+  return parsed.request.key;
+}
+
+}  // namespace cairn::protocol
