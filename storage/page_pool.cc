@@ -64,7 +64,7 @@ PageId PagePool::TakeFreshLocked() {
   return page;
 }
 
-PageId PagePool::Take(uint16_t shard, ClassId class_id, bool force, ClassId* was) {
+PageId PagePool::Take(uint16_t shard, ClassId class_id, PageQueue queue, bool force, ClassId* was) {
   ShardLock lock(&mutex_);
   const auto limit = static_cast<int64_t>(this->limit());
   if (ResidentBytes() > limit && !force) TrimLocked(limit);
@@ -80,7 +80,7 @@ PageId PagePool::Take(uint16_t shard, ClassId class_id, bool force, ClassId* was
   PageInfo& info = infos_[page];
   *was = std::exchange(info.class_id, class_id);
   info.state = PageState::kOpen;
-  info.queue = 0;
+  info.queue = queue;
   info.has_room = false;
   info.used = info.bump = info.free_head = info.zombies = info.reserved = 0;
   info.pins = 0;

@@ -16,14 +16,16 @@ bool Shard::ReleaseEmptyPages() {
   some_open_page_empty_ = false;
   bool released = false;
   for (PerClass& of_class : per_class_) {
-    PageId next = 0;
-    for (PageId page = of_class.room_front; page != 0; page = next) {
-      const PageInfo& info = pool_->info(page);
-      next = info.room_next;
-      if (info.state != PageState::kOpen) break;  // open pages are in front
-      if (info.used > 0) continue;
-      ReleasePage(page);
-      released = true;
+    for (const Rooms& rooms : of_class.rooms) {
+      PageId next = 0;
+      for (PageId page = rooms.front; page != 0; page = next) {
+        const PageInfo& info = pool_->info(page);
+        next = info.room_next;
+        if (info.state != PageState::kOpen) break;  // open pages are in front
+        if (info.used > 0) continue;
+        ReleasePage(page);
+        released = true;
+      }
     }
   }
   return released;
@@ -32,19 +34,18 @@ bool Shard::ReleaseEmptyPages() {
 // When a class has more free slots than a page, its emptiest page can be moved into the others.
 bool Shard::Compact() {
   while (!spacious_.empty()) {
-    const ClassId id = spacious_.back();
-    PerClass& of_class = per_class_[id];
-    if (IsSpacious(id) && CompactClass(id)) return true;
+    const auto [id, queue] = spacious_.back();
+    if (IsSpacious(id, queue) && CompactClass(id, queue)) return true;
     spacious_.pop_back();
-    of_class.listed_spacious = false;
+    per_class_[id].rooms[queue].listed_spacious = false;
   }
   return false;
 }
 
-bool Shard::CompactClass(ClassId id) {
+bool Shard::CompactClass(ClassId id, PageQueue queue) {
   constexpr int kCandidates = 16;
   PageId emptiest = 0;
-  PageId page = per_class_[id].room_back;
+  PageId page = per_class_[id].rooms[queue].back;
   for (int n = 0; n < kCandidates && page != 0; ++n) {
     const PageInfo& info = pool_->info(page);
     const bool movable = info.state == PageState::kSealed && info.pins == 0 && info.reserved == 0;
@@ -58,9 +59,9 @@ bool Shard::CompactClass(ClassId id) {
   for (unsigned slot = 0; slot < bump; ++slot) {
     const Place place = SlotPlace(emptiest, slot);
     if (SlotKind(At(place)) == kSlotChunk) {
-      MoveChunk(place);
+      MoveChunk(place, queue);
     } else if (SlotIsItem(At(place))) {
-      MoveItem(place);
+      MoveItem(place, queue);
     }
   }
   return FinishSweep(emptiest);
@@ -96,8 +97,9 @@ bool Shard::ReclaimSome(Time now) {
       scanned += info.used;
       reclaimed += ReclaimInPage(page, now, Loss::kReclaimed);
     }
-    // The page may be gone; then this is 0 or the bound of one that is new.
-    pass_earliest_ = Earlier(pass_earliest_, info.min_expiry);
+    if (info.owner.load(std::memory_order_relaxed) == number_ + 1) {  // or it was released
+      pass_earliest_ = Earlier(pass_earliest_, info.min_expiry);
+    }
   }
   const bool worthwhile = reclaimed * 16 >= scanned && reclaimed > 0;
   reclaim_wait_ = worthwhile ? 0 : std::min(reclaim_wait_ * 2 + 1, kLongestPause);
@@ -107,15 +109,20 @@ bool Shard::ReclaimSome(Time now) {
 
 /// The next page of the pass, or 0 at its end.
 PageId Shard::NextToReclaim() {
-  const PageId page = pass_running_ ? reclaim_next_ : queue_.front;
+  PageId page = pass_running_ ? reclaim_next_ : queues_[kProbation].front;
+  if (!pass_running_) reclaim_queue_ = kProbation;
+  if (page == 0 && reclaim_queue_ == kProbation) {
+    reclaim_queue_ = kMain;
+    page = queues_[kMain].front;
+  }
   if (page == 0) {
     if (pass_running_) {
       // What the pass has seen, what came meanwhile, and what it does not go through.
       earliest_expiry_ = pass_earliest_;
       for (const PerClass& of_class : per_class_) {
-        const PageId open = of_class.room_front;
-        if (open != 0) {
-          earliest_expiry_ = Earlier(earliest_expiry_, pool_->info(open).min_expiry);
+        for (const Rooms& rooms : of_class.rooms) {
+          if (rooms.front == 0) continue;
+          earliest_expiry_ = Earlier(earliest_expiry_, pool_->info(rooms.front).min_expiry);
         }
       }
       pass_earliest_ = kExpiryNever;

@@ -78,8 +78,10 @@ absl::Status Shard::CheckInvariants() const {
   uint64_t used_of_classes = 0;
   uint64_t pages_of_classes = 0;
   for (const PerClass& of_class : per_class_) {
-    used_of_classes += of_class.used;
-    pages_of_classes += of_class.pages;
+    for (const Rooms& rooms : of_class.rooms) {
+      used_of_classes += rooms.used;
+      pages_of_classes += rooms.pages;
+    }
   }
   if (used_slots != used_of_classes || pages_of_classes != pages.size()) {
     return absl::InternalError(fmt::format("shard {}: slots or pages of classes", number_));

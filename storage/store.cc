@@ -27,6 +27,8 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 constexpr uint64_t kLeastMemory = kMiB;
 constexpr uint64_t kMostMemory = kGiB << 12;
+// A 256th of the memory remembers a ghost for each half kilobyte.
+constexpr uint64_t kGhostsShare = 256;
 // Address space costs next to nothing; what is reserved bounds how far the limit can be raised.
 #ifdef CAIRN_SMALL_ADDRESS_SPACE
 constexpr uint64_t kReserveAtLeast = kGiB;
@@ -88,6 +90,7 @@ struct Store::Impl {
     auto made = std::make_unique<Reservation::Impl>();
     made->shard = &ShardOf(key);
     made->key = std::string(key.bytes);
+    made->hash = key.hash;
     made->client_flags = client_flags;
     made->layout = layout;
     while (!made->complete()) {
@@ -225,8 +228,12 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
     auto index =
         Index::Create(impl.shared.pool.get(), reserve / shards / 2 + kMiB, config.lock_memory);
     if (!index.ok()) return index.status();
-    impl.shards.push_back(
-        std::make_unique<Shard>(static_cast<uint16_t>(i), &impl.shared, *std::move(index)));
+    auto ghosts = std::make_unique<GhostTable>();
+    const absl::Status remembers =
+        ghosts->Init(impl.shared.pool.get(), config.memory_limit_bytes / shards / kGhostsShare);
+    if (!remembers.ok()) return remembers;
+    impl.shards.push_back(std::make_unique<Shard>(static_cast<uint16_t>(i), &impl.shared,
+                                                  *std::move(index), std::move(ghosts)));
   }
   return store;
 }
@@ -409,15 +416,15 @@ absl::Status Store::CheckInvariants() const {
     const absl::Status status = shard->CheckInvariants();
     if (!status.ok()) return status;
     pages += shard->page_count();
-    charged += static_cast<int64_t>(shard->index_bytes());
+    charged += static_cast<int64_t>(shard->index_bytes() + shard->ghost_bytes());
   }
   if (pages != pool.pages_resident()) {
     return absl::InternalError(
         fmt::format("{} pages in shards and free, {} resident", pages, pool.pages_resident()));
   }
   if (charged != pool.charged_bytes()) {
-    return absl::InternalError(
-        fmt::format("{} bytes of index and others, {} charged", charged, pool.charged_bytes()));
+    return absl::InternalError(fmt::format("{} bytes of indexes, ghosts and others, {} charged",
+                                           charged, pool.charged_bytes()));
   }
   return absl::OkStatus();
 }
