@@ -71,7 +71,10 @@ class Shard {
   }
 
   FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
-  DeleteStatus Delete(const Key& key, const DeleteOptions& options, Time now, unsigned* class_id);
+  /// Sets `*grow_cas` to the item's CAS, and does nothing, when the new CAS and the value do not
+  /// fit a slot together: store the item anew with that CAS.
+  DeleteStatus Delete(const Key& key, const DeleteOptions& options, Time now, unsigned* class_id,
+                      uint64_t* grow_cas);
   ArithmeticResult Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,
                               Visitor visit);
 

@@ -179,7 +179,7 @@ Place Shard::StoreNumber(const Found& found, uint64_t number, const ItemToMake& 
 }
 
 DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time now,
-                           unsigned* class_id) {
+                           unsigned* class_id, uint64_t* grow_cas) {
   ShardLock lock(&mutex_);
   Tick(now);
   const Found found = Find(key, now);
@@ -212,6 +212,11 @@ DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time no
     item.Mark(kStale);
     SetExpiry(item, found.place, what.expiry);
     return DeleteStatus::kDeleted;
+  }
+  const uint64_t kept_bytes = options.drop_value ? 0 : item.value_bytes();
+  if (LayOut(classes_, key.bytes.size(), what.client_flags, what.cas, kept_bytes).chained()) {
+    *grow_cas = item.cas();
+    return DeleteStatus::kExists;
   }
   // A new item takes its place. It only keeps a value, a small one, when the CAS needs more room.
   const std::string value(item.inline_value(), options.drop_value ? 0 : item.inline_bytes());

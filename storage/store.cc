@@ -131,6 +131,28 @@ struct Store::Impl {
     }
   }
 
+  /// Stores an item anew, as it is but for a CAS that needs more room. False: no memory. What
+  /// others did to it meanwhile stays.
+  bool WidenCas(const Key& key, uint64_t cas, uint64_t new_cas, Time now) {
+    FetchOptions quietly;
+    quietly.count_access = false;
+    std::string value;
+    StoreOptions options;
+    options.mode = StoreMode::kReplace;
+    options.compare_cas = cas;
+    options.explicit_cas = new_cas;
+    const FetchStatus found = ShardOf(key).Fetch(key, quietly, now, [&](const ItemView& view) {
+      value.clear();
+      for (const std::string_view piece : view.value) value.append(piece);
+      options.client_flags = view.client_flags;
+      options.expiry = view.expiry;
+      options.key_is_binary = view.key_is_binary;
+    });
+    if (found != FetchStatus::kHit) return true;
+    const std::string_view piece = value;
+    return Put(key, {&piece, 1}, value.size(), options, now).status != StoreStatus::kNoMemory;
+  }
+
   Shared shared;
   std::vector<std::unique_ptr<Shard>> shards;
   uint64_t shard_mask = 0;
@@ -308,7 +330,20 @@ ArithmeticResult Store::Arithmetic(const Key& key, const ArithmeticOptions& opti
 
 DeleteStatus Store::Delete(const Key& key, const DeleteOptions& options, Time now,
                            unsigned* class_id) {
-  return impl_->ShardOf(key).Delete(key, options, now, class_id);
+  DeleteOptions again = options;
+  for (;;) {
+    uint64_t grow_cas = 0;
+    const DeleteStatus status = impl_->ShardOf(key).Delete(key, again, now, class_id, &grow_cas);
+    if (grow_cas == 0) return status;
+    const uint64_t new_cas = options.explicit_cas.value_or(0);
+    if (impl_->WidenCas(key, grow_cas, new_cas, now)) {
+      again.compare_cas = new_cas != 0 ? options.explicit_cas : std::nullopt;
+    } else {
+      // No memory for that: an item that is gone serves its readers no worse than a stale one.
+      again = DeleteOptions();
+      again.compare_cas = grow_cas;
+    }
+  }
 }
 
 void Store::Flush(Time when, Time now) {
