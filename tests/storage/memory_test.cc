@@ -350,7 +350,7 @@ TEST_CASE("Expired memory is reused before anything alive is evicted") {
     for (uint64_t i = 0; written < 4 * config.memory_limit_bytes; ++i) {
       const size_t size = 50 + i * 7919 % 400;
       written += size;
-      f.now.ms = 100000 + static_cast<int64_t>(written / 1000);  // 1 MB a second
+      f.now.ms = 100000 + static_cast<int64_t>(written / 3000);  // 3 MB a second
       brief.expiry = f.After(2000);
       const bool lasts = i % 10 == 0;
       const std::string key = lasts ? "lasting" + std::to_string(lasting) : std::to_string(i);
