@@ -13,6 +13,11 @@ namespace {
 
 constexpr size_t kTerminatorBytes = 2;
 
+std::string_view KeyIn(std::string_view rest) {
+  const std::string_view key = NextToken(&rest);
+  return key.size() <= kMaxKeyTokenBytes ? key : std::string_view();
+}
+
 std::string_view TokenAfter(size_t tokens, std::string_view rest) {
   for (; tokens != 0; --tokens) NextToken(&rest);
   return NextToken(&rest);
@@ -42,18 +47,20 @@ std::string_view NextTextKey(std::string_view* input) {
     case Shape::kFlush:
       return {};
     case Shape::kTouchKeys:
-      return TokenAfter(1, rest);
+      NextToken(&rest);
+      return KeyIn(rest);
     case Shape::kKeys:
     case Shape::kKey:
     case Shape::kKeyNumber:
     case Shape::kMeta:
-      return NextToken(&rest);
+      return KeyIn(rest);
     case Shape::kStore:
     case Shape::kStoreCas:
     case Shape::kMetaStore:
       break;
   }
-  const std::string_view key = NextToken(&rest);
+  const std::string_view key = KeyIn(rest);
+  NextToken(&rest);
   const std::optional<uint32_t> body_bytes =
       ParseStrictUint32(TokenAfter(TokensBeforeBytes(shape), rest));
   const size_t skipped = body_bytes ? size_t{*body_bytes} + kTerminatorBytes : 0;

@@ -9,10 +9,6 @@
 /// The binary protocol's commands: what the files that serve them share.
 namespace cairn::server {
 
-/// Values up to this size are waited for in the input buffer; larger ones are received straight
-/// into the store's memory.
-inline constexpr uint32_t kMaxBufferedValueBytes = 16 << 10;
-
 /// An answer with this status and, but for success, its text as the value.
 void ReplyStatus(Session& session, const protocol::BinaryRequest& request,
                  protocol::BinaryStatus status);

@@ -1,10 +1,9 @@
 #include <utility>
 
-#include "server/access_log.h"
 #include "server/binary_commands.h"
-#include "server/log_hub.h"
 #include "server/prefix_stats.h"
 #include "server/settings.h"
+#include "server/store_record.h"
 
 namespace cairn::server {
 namespace {
@@ -48,57 +47,6 @@ StoreOptions OptionsOf(Session& session, const BinaryRequest& request) {
   return options;
 }
 
-std::string_view LogStatus(StoreStatus status) {
-  switch (status) {
-    case StoreStatus::kStored:
-      return "stored";
-    case StoreStatus::kNotStored:
-      return "not_stored";
-    case StoreStatus::kExists:
-      return "exists";
-    case StoreStatus::kNotFound:
-      return "not_found";
-    case StoreStatus::kTooLarge:
-      return "too_large";
-    case StoreStatus::kNoMemory:
-      return "no_memory";
-  }
-  return "";
-}
-
-std::string_view LogCommand(const BinaryRequest& request) {
-  if (IsCas(request)) return "cas";
-  switch (ModeOf(request.row->command)) {
-    case StoreMode::kSet:
-      return "set";
-    case StoreMode::kAdd:
-      return "add";
-    case StoreMode::kReplace:
-      return "replace";
-    case StoreMode::kAppend:
-      return "append";
-    case StoreMode::kPrepend:
-      return "prepend";
-  }
-  return "";
-}
-
-void LogStore(Session& session, const BinaryRequest& request, const StoreResult& result) {
-  if (!session.server().log->Wants(LogKind::kMutations)) return;
-  const int64_t ttl = Clock::SecondsLeft(OptionsOf(session, request).expiry, session.now());
-  LogMutation(session, request.key, LogStatus(result.status), LogCommand(request),
-              ttl < 0 ? 0 : ttl, result.class_id, request.value_bytes);
-}
-
-void Count(Session& session, const BinaryRequest& request, const StoreResult& result) {
-  ClassCounters& counters = session.stats().ForClass(result.class_id);
-  ++counters.set_cmds;
-  if (!IsCas(request)) return;
-  if (result.status == StoreStatus::kStored) ++counters.cas_hits;
-  if (result.status == StoreStatus::kExists) ++counters.cas_badval;
-  if (result.status == StoreStatus::kNotFound) ++session.stats().cas_misses;
-}
-
 BinaryStatus StatusOf(const BinaryRequest& request, StoreStatus status) {
   switch (status) {
     case StoreStatus::kStored:
@@ -124,27 +72,20 @@ std::string_view TextOf(BinaryStatus status) {
   return protocol::BinaryStatusText(status);
 }
 
-/// Counts a store that size or memory forbids. Set does not leave the old value behind: a reader
-/// would take it for the new one.
-void Fail(Session& session, const BinaryRequest& request, StoreStatus status) {
-  const bool too_large = status == StoreStatus::kTooLarge;
-  ++(too_large ? session.stats().store_too_large : session.stats().store_no_memory);
-  StoreResult result;
-  result.status = status;
-  LogStore(session, request, result);
-  if (request.row->command == BinaryCommand::kSet) {
-    (void)session.store().Delete(session.store().MakeKey(request.key), {}, session.now());
-  }
+void RecordStore(Session& session, const BinaryRequest& request, const StoreResult& result) {
+  Record(session,
+         {.key = request.key,
+          .mode = ModeOf(request.row->command),
+          .compares_cas = IsCas(request),
+          .expiry = OptionsOf(session, request).expiry,
+          .value_bytes = request.value_bytes,
+          .drops_old_value = request.row->command == BinaryCommand::kSet},
+         result);
 }
 
 /// Says what became of a store.
 void Finish(Session& session, const BinaryRequest& request, const StoreResult& result) {
-  if (result.status == StoreStatus::kTooLarge || result.status == StoreStatus::kNoMemory) {
-    Fail(session, request, result.status);
-  } else {
-    Count(session, request, result);
-    LogStore(session, request, result);
-  }
+  RecordStore(session, request, result);
   if (result.status == StoreStatus::kStored) {
     ReplyStored(session, request, result.cas);
     return;
@@ -155,7 +96,9 @@ void Finish(Session& session, const BinaryRequest& request, const StoreResult& r
 
 /// A store that fails before its value was received.
 Step Refuse(Session& session, const BinaryRequest& request, StoreStatus why) {
-  Fail(session, request, why);
+  StoreResult result;
+  result.status = why;
+  RecordStore(session, request, result);
   const BinaryStatus status = StatusOf(request, why);
   session.Swallow(request.value_bytes, StatusPacket(request, status, TextOf(status)));
   return {StepStatus::kDone, request.prefix_bytes()};
@@ -190,7 +133,7 @@ Step ServeBinaryStore(Session& session, const BinaryRequest& request, std::strin
       store.AccountedBytes(request.key.size(), request.client_flags, request.value_bytes) >
       session.server().settings->max_item_bytes;
   const bool complete = input.size() >= request.packet_bytes();
-  if (!complete && !too_large && request.value_bytes <= kMaxBufferedValueBytes) {
+  if (!complete && !too_large && request.value_bytes <= kMaxBufferedBodyBytes) {
     session.awaits_body = true;
     return {StepStatus::kNeedMore};
   }

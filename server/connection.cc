@@ -69,10 +69,31 @@ void Connection::Close(CloseReason reason) {
   worker_->Remove(this);  // deletes this
 }
 
-void Connection::OnEvent(evutil_socket_t, short, void* self) {
+void Connection::OnEvent(evutil_socket_t, short what, void* self) {
   auto* connection = static_cast<Connection*>(self);
-  connection->worker_->RefreshClock();
+  connection->worker_->RefreshClockOfTurn();
+  if ((what & EV_CLOSED) != 0) connection->peer_finished_ = true;
+  if ((what & (EV_READ | EV_CLOSED)) != 0) connection->readable_ = true;
   connection->Serve();
+}
+
+short Connection::EventsOf(short what) const {
+  // Edge-triggered, a read that empties the descriptor costs no second look at it by the kernel;
+  // the price is that nobody reminds us of what was left there: see Rest.
+  const bool edge = what == EV_READ && transport_->ShortReadMeansEmpty();
+  return static_cast<short>(what | EV_PERSIST | (edge ? EV_ET | EV_CLOSED : 0));
+}
+
+void Connection::Rest() {
+  if (waiting_for_ == EV_READ && readable_ && transport_->ShortReadMeansEmpty()) {
+    event_active(&event_, EV_READ, 0);
+  }
+}
+
+void Connection::NoteRead(const IoResult& read, size_t room) {
+  if (read.status == IoStatus::kWantRead) readable_ = false;
+  // When the peer has finished, its end is there to be read as well, and no event will say so.
+  if (read.status == IoStatus::kDone && read.bytes < room && !peer_finished_) readable_ = false;
 }
 
 const char* Connection::StateWord() const {
@@ -88,25 +109,39 @@ void Connection::WaitFor(short what) {
   record_.state.store(StateWord(), std::memory_order_relaxed);
   if (same) return;
   event_del(&event_);
-  event_assign(&event_, worker_->base(), transport_->fd(), static_cast<short>(what | EV_PERSIST),
-               &Connection::OnEvent, this);
+  event_assign(&event_, worker_->base(), transport_->fd(), EventsOf(what), &Connection::OnEvent,
+               this);
   event_add(&event_, nullptr);
 }
 
+std::string_view Connection::FirstKey(std::string_view input) const {
+  return session_.FirstKey(input);
+}
+
+void Connection::ServeBatched(std::string_view input) {
+  if (ServeInput(input, false) != Turn::kClosed) Rest();
+}
+
 void Connection::Serve() {
+  if (batched) return;  // what was read before comes first; then Rest
+  if (ServeEvent() != Turn::kClosed && !batched) Rest();
+}
+
+Connection::Turn Connection::ServeEvent() {
   last_active_ = worker_->context()->now;
   record_.state.store("conn_parse_cmd", std::memory_order_relaxed);
   record_.last_command_ms.store(last_active_.ms, std::memory_order_relaxed);
   if (unsent_ != nullptr && !SendUnsent()) {
-    if (broken_) Close(CloseReason::kError);
-    return;
+    if (!broken_) return Turn::kWait;
+    Close(CloseReason::kError);
+    return Turn::kClosed;
   }
   if (close_when_sent_) {
     Close(session_.close_reason);
-    return;
+    return Turn::kClosed;
   }
   if (watch_ != nullptr) FillFromWatch();
-  if (unsent_ != nullptr) return;  // before anything else the watcher has to read
+  if (unsent_ != nullptr) return Turn::kWait;  // before anything else the watcher has to read
 
   Turn turn = Turn::kAgain;
   if (continue_when_sent_ || serve_saved_) {
@@ -116,23 +151,27 @@ void Connection::Serve() {
     turn = ServeInput(input, continuing);
   }
   if (finishing_) {
-    if (turn != Turn::kClosed && !Pending()) Close(CloseReason::kShutdown);
-    return;
+    if (turn == Turn::kClosed || Pending()) return turn;
+    Close(CloseReason::kShutdown);
+    return Turn::kClosed;
   }
   // TLS may hold whole requests that the descriptor says nothing of, so it is asked until dry.
   while (turn == Turn::kAgain) {
     turn = ReadAndServe();
     if (turn == Turn::kAgain && !transport_->HoldsInput()) break;
   }
+  return turn;
 }
 
 Connection::Turn Connection::ReadAndServe() {
   const std::span<char> body = session_.BodyTarget();
   if (!body.empty()) return ReadBody(body);
 
-  const std::span<char> buffer = worker_->InputBuffer(saved_input_.size());
   const size_t saved = saved_input_.size();
+  const bool joins_batch = saved == 0 && watch_ == nullptr;
+  const std::span<char> buffer = joins_batch ? worker_->BatchRoom() : worker_->InputBuffer(saved);
   const IoResult read = transport_->Read(buffer.subspan(saved));
+  NoteRead(read, buffer.size() - saved);
   switch (read.status) {
     case IoStatus::kDone:
       break;
@@ -158,13 +197,18 @@ Connection::Turn Connection::ReadAndServe() {
     WaitFor(EV_READ);
     return Turn::kAgain;
   }
-  return ServeInput({buffer.data(), saved + read.bytes}, false);
+  const std::string_view input{buffer.data(), saved + read.bytes};
+  if (!joins_batch || transport_->HoldsInput()) return ServeInput(input, false);
+  worker_->ServeLater(this, input);
+  return Turn::kWait;
 }
 
 Connection::Turn Connection::ReadBody(std::span<char> target) {
   // A few buffers' worth, then others have their turn.
   for (size_t left = Worker::kInputBufferBytes * 4; left != 0;) {
-    const IoResult read = transport_->Read(target.first(std::min(target.size(), left)));
+    const size_t room = std::min(target.size(), left);
+    const IoResult read = transport_->Read(target.first(room));
+    NoteRead(read, room);
     if (read.status == IoStatus::kEnd || read.status == IoStatus::kError) {
       Close(read.status == IoStatus::kEnd ? CloseReason::kNormal : CloseReason::kError);
       return Turn::kClosed;

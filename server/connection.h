@@ -47,13 +47,25 @@ class Connection {
   /// Reads no more: closes when what was read is answered and sent, which may be at once.
   void Finish();
 
+  /// The first key that `input`, just read, asks for; empty when unknown. A hint.
+  std::string_view FirstKey(std::string_view input) const;
+  /// Serves what was handed to Worker::ServeLater.
+  void ServeBatched(std::string_view input);
+
   size_t worker_slot = 0;  ///< the worker's: where it keeps this connection
+  bool batched = false;    ///< the worker's: input of this connection waits to be served
 
  private:
   enum class Turn : uint8_t { kWait, kAgain, kClosed };
 
   static void OnEvent(evutil_socket_t fd, short what, void* self);
+  /// What to register for waiting for `what`.
+  short EventsOf(short what) const;
   void Serve();
+  Turn ServeEvent();
+  /// Ends a turn: comes back when the descriptor may hold more, of which no event will tell.
+  void Rest();
+  void NoteRead(const IoResult& read, size_t room);
   /// Reads once and serves it.
   Turn ReadAndServe();
   Turn ReadBody(std::span<char> target);
@@ -85,6 +97,8 @@ class Connection {
   bool close_when_sent_ = false;
   bool serve_saved_ = false;  ///< saved_input_ holds whole requests (kYield, kBlocked)
   bool finishing_ = false;
+  bool readable_ = false;  ///< the descriptor was not seen empty since it was told to hold some
+  bool peer_finished_ = false;  ///< has sent all it will
   bool broken_ = false;
   storage::Time last_active_;
   std::string saved_input_;

@@ -50,8 +50,7 @@ Progress Session::Process(std::string_view input, Output* out, unsigned max_requ
     if (left.empty()) return stop(SessionStatus::kNeedInput);
     if (requests == max_requests) return stop(SessionStatus::kYield);
     if (options_.protocol == WireProtocol::kNegotiating) {
-      options_.protocol =
-          left.front() == kBinaryRequestMagic ? WireProtocol::kBinary : WireProtocol::kText;
+      options_.protocol = TalksBinary(left) ? WireProtocol::kBinary : WireProtocol::kText;
     }
     if (consumed >= ahead) ahead = consumed + PrefetchAhead(left);
     first_of_input = consumed == 0;
@@ -79,8 +78,20 @@ Progress Session::Continue(std::string_view input, Output* out, unsigned max_req
   return Process(input, out, max_requests);
 }
 
+bool Session::TalksBinary(std::string_view input) const {
+  if (options_.protocol != WireProtocol::kNegotiating) {
+    return options_.protocol == WireProtocol::kBinary;
+  }
+  return input.front() == kBinaryRequestMagic;
+}
+
+std::string_view Session::FirstKey(std::string_view input) const {
+  if (!at_rest()) return {};
+  return TalksBinary(input) ? protocol::NextBinaryKey(&input) : protocol::NextTextKey(&input);
+}
+
 size_t Session::PrefetchAhead(std::string_view input) const {
-  const bool binary = options_.protocol == WireProtocol::kBinary;
+  const bool binary = TalksBinary(input);
   std::string_view rest = input;
   const auto next = [&] {
     return binary ? protocol::NextBinaryKey(&rest) : protocol::NextTextKey(&rest);

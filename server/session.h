@@ -99,6 +99,10 @@ class Session {
   /// Goes on after kBlocked, when the output has drained; then as Process.
   Progress Continue(std::string_view input, Output* out, unsigned max_requests);
 
+  /// The key of the first request in `input`, which follows what was served; empty when it has none
+  /// or when that cannot be told. A hint.
+  std::string_view FirstKey(std::string_view input) const;
+
   /// While a large value is arriving: where its next bytes go; empty otherwise. What was written
   /// there is reported by BodyReceived, which may answer.
   std::span<char> BodyTarget();
@@ -142,6 +146,8 @@ class Session {
   std::unique_ptr<WatchRequest> watch;
 
  private:
+  /// Whether `input`, not empty, is of the binary protocol.
+  bool TalksBinary(std::string_view input) const;
   /// Asks for the memory that the next requests of `input` will touch, many at a time, so that its
   /// latencies overlap. Returns how much of the input that was.
   size_t PrefetchAhead(std::string_view input) const;

@@ -13,10 +13,6 @@ inline constexpr std::string_view kBadDataChunk = "CLIENT_ERROR bad data chunk";
 inline constexpr std::string_view kTooLargeReply = "SERVER_ERROR object too large for cache";
 inline constexpr std::string_view kNoMemoryReply = "SERVER_ERROR out of memory storing object";
 
-/// Bodies up to this size are waited for in the input buffer; larger ones are received straight
-/// into the store's memory.
-inline constexpr uint64_t kMaxBufferedBodyBytes = 16 << 10;
-
 /// With -vv, writes a request's line to stderr.
 void LogRequest(Session& session, std::string_view line);
 

@@ -2,11 +2,10 @@
 
 #include "fmt/format.h"
 #include "protocol/base64.h"
-#include "server/access_log.h"
-#include "server/log_hub.h"
 #include "server/meta_reply.h"
 #include "server/prefix_stats.h"
 #include "server/settings.h"
+#include "server/store_record.h"
 #include "server/text_commands.h"
 
 namespace cairn::server {
@@ -30,25 +29,8 @@ struct StoreJob {
   MetaKey key;
   StoreOptions options;
   bool compares_cas = false;  ///< counts as a cas command
-  std::string_view command;   ///< its name in the mutation log
   std::string_view error;     ///< not empty: refuse with this
 };
-
-std::string_view CommandName(StoreMode mode) {
-  switch (mode) {
-    case StoreMode::kSet:
-      return "set";
-    case StoreMode::kAdd:
-      return "add";
-    case StoreMode::kReplace:
-      return "replace";
-    case StoreMode::kAppend:
-      return "append";
-    case StoreMode::kPrepend:
-      return "prepend";
-  }
-  return "";
-}
 
 std::optional<StoreMode> ModeFromMeta(char mode) {
   switch (mode) {
@@ -127,59 +109,25 @@ void FillJob(Session& session, const TextRequest& request, StoreJob* job) {
       job->compares_cas = true;
     }
   }
-  job->command = job->compares_cas ? "cas" : CommandName(job->options.mode);
 }
 
-std::string_view LogStatus(StoreStatus status) {
-  switch (status) {
-    case StoreStatus::kStored:
-      return "stored";
-    case StoreStatus::kNotStored:
-      return "not_stored";
-    case StoreStatus::kExists:
-      return "exists";
-    case StoreStatus::kNotFound:
-      return "not_found";
-    case StoreStatus::kTooLarge:
-      return "too_large";
-    case StoreStatus::kNoMemory:
-      return "no_memory";
-  }
-  return "";
+void RecordStore(Session& session, const TextRequest& request, const StoreJob& job,
+                 const StoreResult& result) {
+  Record(session,
+         {.key = job.key.bytes(),
+          .mode = job.options.mode,
+          .compares_cas = job.compares_cas,
+          .expiry = job.options.expiry,
+          .value_bytes = request.body_bytes,
+          .drops_old_value = request.verb == Verb::kSet || IsMeta(request)},
+         result);
 }
 
-void LogStore(Session& session, const TextRequest& request, const StoreJob& job,
-              const StoreResult& result) {
-  if (!session.server().log->Wants(LogKind::kMutations)) return;
-  const int64_t ttl = Clock::SecondsLeft(job.options.expiry, session.now());
-  LogMutation(session, job.key.bytes(), LogStatus(result.status), job.command, ttl < 0 ? 0 : ttl,
-              result.class_id, request.body_bytes);
-}
-
-/// After a store that failed for size or memory a plain set must not leave the old value behind:
-/// a reader would take it for the new one. ms does so in every mode.
-void DropOldValue(Session& session, const TextRequest& request, const StoreJob& job) {
-  if (request.verb != Verb::kSet && !IsMeta(request)) return;
-  (void)session.store().Delete(session.store().MakeKey(job.key.bytes()), {}, session.now());
-}
-
-/// Counts a store that size or memory forbids and returns its answer.
-std::string_view Fail(Session& session, const TextRequest& request, const StoreJob& job,
-                      StoreStatus status) {
-  const bool too_large = status == StoreStatus::kTooLarge;
-  ++(too_large ? session.stats().store_too_large : session.stats().store_no_memory);
-  LogStore(session, request, job, {status, 0, request.body_bytes, 0});
-  DropOldValue(session, request, job);
-  return too_large ? kTooLargeReply : kNoMemoryReply;
-}
-
-void CountStore(Session& session, const StoreJob& job, const StoreResult& result) {
-  ClassCounters& counters = session.stats().ForClass(result.class_id);
-  ++counters.set_cmds;
-  if (!job.compares_cas) return;
-  if (result.status == StoreStatus::kStored) ++counters.cas_hits;
-  if (result.status == StoreStatus::kExists) ++counters.cas_badval;
-  if (result.status == StoreStatus::kNotFound) ++session.stats().cas_misses;
+/// A store that fails before its value was received: the answer.
+std::string_view Refuse(Session& session, const TextRequest& request, const StoreJob& job,
+                        StoreStatus why) {
+  RecordStore(session, request, job, {why, 0, request.body_bytes, 0});
+  return why == StoreStatus::kTooLarge ? kTooLargeReply : kNoMemoryReply;
 }
 
 void AnswerClassic(Session& session, const TextRequest& request, StoreStatus status) {
@@ -245,13 +193,7 @@ void AnswerMeta(Session& session, const TextRequest& request, const StoreJob& jo
 /// A store that had its memory: says what became of it.
 void Finish(Session& session, const TextRequest& request, const StoreJob& job,
             const StoreResult& result) {
-  if (result.status == StoreStatus::kTooLarge || result.status == StoreStatus::kNoMemory) {
-    const std::string_view answer = Fail(session, request, job, result.status);
-    ReplyUnless(session, request.noreply, answer);
-    return;
-  }
-  CountStore(session, job, result);
-  LogStore(session, request, job, result);
+  RecordStore(session, request, job, result);
   if (IsMeta(request)) {
     AnswerMeta(session, request, job, result);
   } else {
@@ -310,7 +252,7 @@ std::optional<size_t> ServeStore(Session& session, const TextRequest& request,
     session.server().prefix_stats->RecordSet(job.key.bytes());
   }
   if (too_large) {
-    SwallowBody(session, request, Fail(session, request, job, StoreStatus::kTooLarge));
+    SwallowBody(session, request, Refuse(session, request, job, StoreStatus::kTooLarge));
     return 0;
   }
   const storage::Key key = store.MakeKey(job.key.bytes());
@@ -328,7 +270,7 @@ std::optional<size_t> ServeStore(Session& session, const TextRequest& request,
   transfer->reservation =
       store.Reserve(key, request.body_bytes, job.options.client_flags, session.now(), &status);
   if (!transfer->reservation.held()) {
-    SwallowBody(session, request, Fail(session, request, job, status));
+    SwallowBody(session, request, Refuse(session, request, job, status));
     return 0;
   }
   transfer->body_bytes = request.body_bytes;

@@ -18,6 +18,8 @@ class PlainTransport : public Transport {
  public:
   explicit PlainTransport(int fd) : Transport(fd) {}
 
+  bool ShortReadMeansEmpty() const override { return true; }
+
   IoResult Read(std::span<char> buffer) override {
     for (;;) {
       const ssize_t n = recv(fd(), buffer.data(), buffer.size(), 0);

@@ -39,6 +39,9 @@ class Transport {
   /// them.
   virtual bool HoldsInput() const { return false; }
 
+  /// True when a Read of less than was asked for has emptied the descriptor.
+  virtual bool ShortReadMeansEmpty() const { return false; }
+
   int fd() const { return fd_; }
 
  protected:

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <climits>
 #include <utility>
 
@@ -18,6 +19,10 @@ constexpr timeval kIdleCheckInterval{1, 0};
 constexpr timeval kDrainCheckInterval{0, 500'000};
 constexpr unsigned kMaxDrainChecks = 20;
 constexpr unsigned kMaxIdleDrainChecks = 4;
+// As many reads as cache lines are fetched at once: more would only make the first ones wait.
+constexpr size_t kMaxBatchedReads = 16;
+// A read that finds less room would cut requests for no reason.
+constexpr size_t kLeastBatchRoom = Worker::kInputBufferBytes / 4;
 // Past this, the output buffer of a rare large answer is given back.
 constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
 
@@ -69,7 +74,46 @@ void Worker::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-void Worker::Run() { event_base_dispatch(base_.get()); }
+void Worker::Run() {
+  while (event_base_loop(base_.get(), EVLOOP_ONCE) == 0 && !event_base_got_break(base_.get())) {
+    ServeBatch();
+    clock_is_of_turn_ = false;
+  }
+}
+
+std::span<char> Worker::BatchRoom() {
+  const bool full = input_buffer_.size() - batch_bytes_ < kLeastBatchRoom;
+  if (full || batch_.size() == kMaxBatchedReads) ServeBatch();
+  return std::span(input_buffer_).subspan(batch_bytes_);
+}
+
+void Worker::ServeLater(Connection* connection, std::string_view input) {
+  connection->batched = true;
+  batch_.push_back({connection, input});
+  batch_bytes_ += input.size();
+}
+
+void Worker::ServeBatch() {
+  if (batch_.empty()) return;
+  if (batch_.size() > 1) {
+    std::array<storage::Key, kMaxBatchedReads> keys;
+    size_t count = 0;
+    for (const Batched& read : batch_) {
+      if (read.connection == nullptr) continue;
+      const std::string_view key = read.connection->FirstKey(read.input);
+      if (!key.empty()) keys[count++] = server()->store->MakeKey(key);
+    }
+    server()->store->Prefetch(std::span(keys).first(count));
+  }
+  // Nobody adds to it meanwhile: to serve a connection is not to read.
+  for (const Batched& read : batch_) {
+    if (read.connection == nullptr) continue;
+    read.connection->batched = false;
+    read.connection->ServeBatched(read.input);
+  }
+  batch_.clear();
+  batch_bytes_ = 0;
+}
 
 void Worker::Stop() {
   if (!thread_.joinable()) return;
@@ -122,6 +166,11 @@ void Worker::Admit(Arrival arrival) {
 }
 
 void Worker::Remove(Connection* connection) {
+  if (connection->batched) {
+    for (Batched& read : batch_) {
+      if (read.connection == connection) read.connection = nullptr;
+    }
+  }
   const size_t slot = connection->worker_slot;
   const std::unique_ptr<Connection> removed = std::move(connections_[slot]);
   if (slot + 1 != connections_.size()) {
@@ -137,6 +186,7 @@ void Worker::Remove(Connection* connection) {
 }
 
 std::span<char> Worker::InputBuffer(size_t saved) {
+  ServeBatch();
   const size_t wanted = saved + kInputBufferBytes;
   if (input_buffer_.size() < wanted) input_buffer_.resize(wanted);
   if (input_buffer_.size() > kKeptInputBytes && wanted <= kKeptInputBytes) {
@@ -186,6 +236,7 @@ void Worker::Drain() {
   const auto check = [](evutil_socket_t, short, void* self) {
     static_cast<Worker*>(self)->CheckDrained();
   };
+  ServeBatch();
   drained_event_.reset(event_new(base_.get(), -1, EV_PERSIST, check, this));
   event_add(drained_event_.get(), &kDrainCheckInterval);
   for (size_t i = connections_.size(); i-- > 0;) connections_[i]->Finish();

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -68,9 +69,22 @@ class Worker {
   event_base* base() { return base_.get(); }
   unsigned max_requests() const { return max_requests_; }
   void RefreshClock() { context_.now = context_.server->clock->Now(); }
+  /// One reading serves all that is ready in one turn of the loop.
+  void RefreshClockOfTurn() {
+    if (!clock_is_of_turn_) RefreshClock();
+    clock_is_of_turn_ = true;
+  }
 
   /// The buffer that is lent to whoever is served, with room for one read behind `saved` bytes.
+  /// Serves what was read for later before.
   std::span<char> InputBuffer(size_t saved);
+
+  /// Room to read into for ServeLater, until the next call of a function of this group.
+  std::span<char> BatchRoom();
+  /// Serves `input`, which lies at the start of BatchRoom(), when the turn of the loop ends, along
+  /// with what other connections have sent: so the memory that all of them ask for is fetched at
+  /// once. Until then the connection is `batched`.
+  void ServeLater(Connection* connection, std::string_view input);
   Output& output() { return output_; }
 
   // What connections hold because it is incomplete counts against the memory limit.
@@ -84,6 +98,7 @@ class Worker {
 
  private:
   void Run();
+  void ServeBatch();
   void Admit(Arrival arrival);
   void RunPosted();
   void CloseIdle();
@@ -103,6 +118,13 @@ class Worker {
   uint64_t written_at_check_ = 0;
   std::thread thread_;
   std::vector<char> input_buffer_;
+  struct Batched {
+    Connection* connection;  ///< null: gone
+    std::string_view input;
+  };
+  std::vector<Batched> batch_;
+  size_t batch_bytes_ = 0;  ///< of input_buffer_
+  bool clock_is_of_turn_ = false;
   Output output_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<UdpEndpoint>> udp_endpoints_;

@@ -253,5 +253,55 @@ class Fairness(checks.ServerCase):
         self.assertGreater(int(modest.stats()["conn_yields"]), 0)
 
 
+class Edges(checks.ServerCase):
+    """The server is told once that there is something to read: nothing may be left lying."""
+
+    options = ["-t", "1", "-I", "8m"]
+
+    def test_reads_that_fill_the_buffer(self):
+        client = self.client()
+        for buffers in (1, 2, 3):
+            for _ in range(20):
+                client.send(b"get ab\r\n" * (buffers * 65536 // 8))
+                answer = b"END\r\n" * (buffers * 65536 // 8)
+                self.assertEqual(client.read_exactly(len(answer)), answer)
+
+    def test_a_value_larger_than_a_turn_reads(self):
+        client = self.client()
+        for size in (262144, 262146, 1 << 20, 5 << 20):
+            self.assertEqual(client.ask(b"set big 0 0 %d\r\n%s\r\n" % (size, b"x" * size)), b"STORED\r\n")
+
+    def test_the_end_arrives_with_requests(self):
+        for requests in (1, 2, 50):
+            for _ in range(50):
+                client = self.server.connect()
+                client.send(b"get ab\r\n" * requests)
+                client.half_close()
+                self.assertEqual(client.read_all(), b"END\r\n" * requests)
+                client.close()
+
+    def test_the_end_arrives_while_an_answer_waits(self):
+        client = self.client()
+        client.ask(b"set big 0 0 1000000\r\n" + b"x" * 1000000 + b"\r\n")
+        client.send(b"get big\r\n" * 30)
+        client.half_close()
+        answer = b"VALUE big 0 1000000\r\n" + b"x" * 1000000 + b"\r\nEND\r\n"
+        for _ in range(30):
+            self.assertEqual(client.read_exactly(len(answer)), answer)
+        self.assertEqual(client.read_all(), b"")
+
+    def test_many_clients_at_once(self):
+        """What is read together is answered to each."""
+        clients = [self.client() for _ in range(60)]
+        for number, client in enumerate(clients):
+            client.ask(b"set k%d 0 0 3\r\n%03d\r\n" % (number, number))
+        for _ in range(20):
+            for number, client in enumerate(clients):
+                client.send(b"get k%d\r\n" % number)
+            for number, client in enumerate(clients):
+                answer = b"VALUE k%d 0 3\r\n%03d\r\nEND\r\n" % (number, number)
+                self.assertEqual(client.read_exactly(len(answer)), answer)
+
+
 if __name__ == "__main__":
     checks.main()

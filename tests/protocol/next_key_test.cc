@@ -48,6 +48,12 @@ TEST_CASE("bodies are passed over", "[next_key]") {
   CHECK(Keys(NextTextKey, "set a 0 0 4294967295\r\nget b\r\n") == Expected{"a"});
 }
 
+TEST_CASE("a key that is too long is none", "[next_key]") {
+  const std::string key(250, 'k');
+  CHECK(Keys(NextTextKey, "get " + key + "\r\nset " + key + "k 0 0 1\r\nx\r\nget " + key +
+                              "k\r\nget a\r\n") == Expected{key, "a"});
+}
+
 TEST_CASE("an unfinished request ends the look ahead", "[next_key]") {
   CHECK(Keys(NextTextKey, "get a\r\nget b") == Expected{"a"});
   CHECK(Keys(NextTextKey, "\n") == Expected{});
@@ -55,9 +61,10 @@ TEST_CASE("an unfinished request ends the look ahead", "[next_key]") {
 
 TEST_CASE("the key of each binary request", "[next_key]") {
   const std::string get = tests::BinaryPacket{.opcode = 0x00, .key = "first"}.Encode();
-  const std::string set = tests::BinaryPacket{
-      .opcode = 0x01, .extras = std::string(8, '\0'), .key = "second", .value = "value"}
-                              .Encode();
+  const std::string set =
+      tests::BinaryPacket{
+          .opcode = 0x01, .extras = std::string(8, '\0'), .key = "second", .value = "value"}
+          .Encode();
   const std::string noop = tests::BinaryPacket{.opcode = 0x0a}.Encode();
   CHECK(Keys(NextBinaryKey, get + noop + set + get) == Expected{"first", "second", "first"});
   CHECK(Keys(NextBinaryKey, get + set.substr(0, set.size() - 1)) == Expected{"first", "second"});
@@ -66,8 +73,8 @@ TEST_CASE("the key of each binary request", "[next_key]") {
 }
 
 TEST_CASE("any bytes are passed in the end", "[next_key]") {
-  constexpr std::string_view kWords[] = {"get ",  "set ", "ms ", "a",    " ",    "0 ",
-                                         "12 ",   "-",    "\r\n", "\n", "\x80\x01", "gat 1 "};
+  constexpr std::string_view kWords[] = {"get ", "set ", "ms ",  "a",  " ",        "0 ",
+                                         "12 ",  "-",    "\r\n", "\n", "\x80\x01", "gat 1 "};
   std::mt19937 random(20);
   for (int round = 0; round < 2000; ++round) {
     std::string input;
