@@ -73,10 +73,11 @@ void Shard::NoteExpiry(PageInfo* info, ExpiryCode code) {
   pass_earliest_ = Earlier(pass_earliest_, code);
 }
 
-// Goes on with a pass over the queue: a few pages for each that a writer needs, and rarely when it
-// finds little.
+// Goes on with a pass over the queues until some pages with expired items were scanned; more rarely
+// when that gives little. Looking at a page's bound costs next to nothing, so that a long stretch
+// of pages without expired items is no reason to evict.
 bool Shard::ReclaimSome(Time now) {
-  constexpr int kPagesLookedAt = 64;
+  constexpr int kPagesLookedAt = 4096;
   constexpr int kPagesScanned = 8;
   constexpr unsigned kLongestPause = 7;
   const ExpiryCode passed = PassedCode(now);
@@ -88,9 +89,14 @@ bool Shard::ReclaimSome(Time now) {
   unsigned scanned = 0;
   unsigned reclaimed = 0;
   int pages_scanned = 0;
+  bool began_again = false;
   for (int n = 0; n < kPagesLookedAt && pages_scanned < kPagesScanned; ++n) {
     const PageId page = NextToReclaim();
-    if (page == 0) break;
+    if (page == 0) {
+      if (began_again || !ExpiryPassed(earliest_expiry_, passed)) break;
+      began_again = true;
+      continue;
+    }
     const PageInfo& info = pool_->info(page);
     if (ExpiryPassed(info.min_expiry, passed)) {
       ++pages_scanned;
