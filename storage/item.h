@@ -64,6 +64,7 @@ enum ItemMark : uint8_t {
   kClientFlags = 16,
   kChained = 32,
   kWideCas = 64,
+  kSpared = 128,  ///< of a chained item: it was worth keeping when its head was last looked at
   kLayoutMarks = kClientFlags | kChained | kWideCas,
 };
 

@@ -61,7 +61,8 @@ bool MemoryRegion::Extend(size_t bytes) {
   if (bytes > reserved_) return false;
   const size_t target = std::min(reserved_, (bytes + step_ - 1) / step_ * step_);
   if (mprotect(base_ + usable_, target - usable_, PROT_READ | PROT_WRITE) != 0) return false;
-  if (lock_ && mlock(base_ + usable_, target - usable_) != 0) return false;
+  // Past the user's limit on locked memory, unlocked memory is better than none.
+  if (lock_) static_cast<void>(mlock(base_ + usable_, target - usable_));
   usable_ = target;
   return true;
 }

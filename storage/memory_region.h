@@ -18,7 +18,7 @@ class MemoryRegion {
   struct Options {
     size_t bytes = 0;
     size_t step_bytes = 0;    ///< a multiple of the system's pages
-    bool lock = false;        ///< what is in use stays in RAM
+    bool lock = false;        ///< what is in use stays in RAM, as far as the user may lock it
     bool huge_pages = false;  ///< ask for them, until something is dropped
   };
   /// ResourceExhausted when the system has no such range.

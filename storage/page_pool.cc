@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <new>
+#include <utility>
 
 namespace cairn::storage {
 namespace {
@@ -63,7 +64,7 @@ PageId PagePool::TakeFreshLocked() {
   return page;
 }
 
-PageId PagePool::Take(uint16_t shard, ClassId class_id, bool force) {
+PageId PagePool::Take(uint16_t shard, ClassId class_id, PageQueue queue, bool force, ClassId* was) {
   ShardLock lock(&mutex_);
   const auto limit = static_cast<int64_t>(this->limit());
   if (ResidentBytes() > limit && !force) TrimLocked(limit);
@@ -77,9 +78,9 @@ PageId PagePool::Take(uint16_t shard, ClassId class_id, bool force) {
   }
   if (page == 0) return 0;
   PageInfo& info = infos_[page];
-  info.class_id = class_id;
+  *was = std::exchange(info.class_id, class_id);
   info.state = PageState::kOpen;
-  info.queue = 0;
+  info.queue = queue;
   info.has_room = false;
   info.used = info.bump = info.free_head = info.zombies = info.reserved = 0;
   info.pins = 0;

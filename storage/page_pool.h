@@ -17,17 +17,21 @@ using PageId = uint32_t;  ///< 1-based; 0 is none
 
 enum class PageState : uint8_t { kFree, kOpen, kSealed };
 
+/// New items stand in the first queue; those that proved their worth in the second.
+enum PageQueue : uint8_t { kProbation, kMain };
+inline constexpr unsigned kPageQueues = 2;
+
 /// What is known of a page, beside it rather than in it. All but `owner` is guarded by the lock of
 /// the shard that owns the page (by the pool's while nobody does).
 struct PageInfo {
   std::atomic<uint16_t> owner{0};  ///< shard number + 1; 0: nobody. Read by anyone, as a hint
   ClassId class_id = 0;
   PageState state = PageState::kFree;
-  uint8_t queue = 0;       ///< which of the shard's queues it is in or will be sealed to
-  bool has_room = false;   ///< is in its class's list of pages with room
-  uint16_t used = 0;       ///< slots that hold something, zombies included
-  uint16_t bump = 0;       ///< slots that were ever handed out; those from here on are fresh
-  uint16_t free_head = 0;  ///< 1 + first slot of the free list; 0: empty
+  PageQueue queue = kProbation;  ///< which of the shard's queues it is in or will be sealed to
+  bool has_room = false;         ///< is in its class's list of pages with room
+  uint16_t used = 0;             ///< slots that hold something, zombies included
+  uint16_t bump = 0;             ///< slots that were ever handed out; those from here on are fresh
+  uint16_t free_head = 0;        ///< 1 + first slot of the free list; 0: empty
   uint16_t zombies = 0;
   uint16_t reserved = 0;  ///< slots of unfinished reservations: the page must stay
   uint32_t pins = 0;      ///< readers: what they may read must stay
@@ -54,8 +58,9 @@ class PagePool {
   static absl::StatusOr<std::unique_ptr<PagePool>> Create(const Options& options);
 
   /// A page for `shard`, or 0 when the budget has none left: then free one and try again. With
-  /// `force`, a free page is handed out even while the budget is overdrawn.
-  PageId Take(uint16_t shard, ClassId class_id, bool force);
+  /// `force`, a free page is handed out even while the budget is overdrawn. `*was` is the class
+  /// that the page had last; 0: it is new.
+  PageId Take(uint16_t shard, ClassId class_id, PageQueue queue, bool force, ClassId* was);
   /// REQUIRES: nothing refers to the page's memory any more.
   void Give(PageId page);
 

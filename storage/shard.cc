@@ -11,7 +11,8 @@ uint32_t Seconds(Time now) { return static_cast<uint32_t>(now.ms / 1000); }
 
 }  // namespace
 
-Shard::Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index)
+Shard::Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index,
+             std::unique_ptr<GhostTable> ghosts)
     : number_(number),
       shared_(shared),
       classes_(shared->classes),
@@ -19,6 +20,7 @@ Shard::Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index)
       granule_(static_cast<uint32_t>(pool_->At(1) - pool_->At(0))),
       page_place_shift_(std::countr_zero(pool_->page_bytes()) - std::countr_zero(granule_)),
       index_(std::move(index)),
+      ghosts_(std::move(ghosts)),
       last_cas_(number),
       per_class_(shared->classes.count() + 1) {}
 
@@ -103,6 +105,7 @@ void Shard::Lose(Place place, Loss loss, Time now) {
                       view, now);
   }
   const uint64_t hash = shared_->hash(item.key());
+  if (loss == Loss::kEvicted) ghosts_->Add(hash, InfoOf(place).queue);
   uint64_t* entry = index_->Find(hash, [place](Place p) { return p == place; });
   ++index_epoch_;
   index_->Erase(hash, entry);
@@ -125,6 +128,9 @@ bool Shard::LinkItem(const Key& key, Found old, Place place, Time now) {
   ++index_epoch_;
   if (old) {
     CountItem(place, 1);
+    // A write is as good as a hit, but for a page that is still being filled.
+    const bool counts = InfoOf(old.place).state == PageState::kSealed;
+    ItemRef(At(place)).set_hits(std::max(old.item.hits(), counts ? 1u : 0u));
     Index::SetPlace(old.entry, place);
     FreeItem(old.place);
   } else {
@@ -139,10 +145,7 @@ bool Shard::LinkItem(const Key& key, Found old, Place place, Time now) {
 
 void Shard::SetExpiry(ItemRef item, Place place, ExpiryCode code) {
   item.set_expiry(code);
-  if (code == kExpiryNever) return;
-  PageInfo& info = InfoOf(place);
-  if (info.min_expiry == 0 || code < info.min_expiry) info.min_expiry = code;
-  if (earliest_expiry_ == 0 || code < earliest_expiry_) earliest_expiry_ = code;
+  if (code != kExpiryNever) NoteExpiry(&InfoOf(place), code);
 }
 
 uint64_t Shard::ItemBytes(ItemRef item) const {
@@ -168,8 +171,12 @@ void Shard::CountItem(Place place, int sign) {
   }
 }
 
-void Shard::TouchAccess(ItemRef item, Time now, bool fetched) {
+void Shard::TouchAccess(ItemRef item, Place place, Time now, bool fetched) {
   if (item.hits() < kMaxHits) item.set_hits(item.hits() + 1);
+  if (InfoOf(place).queue == kMain) {
+    ++main_hits_;
+    main_idle_ = false;
+  }
   if (fetched && !item.has(kFetched)) item.Mark(kFetched);
   item.set_access(Seconds(now));
 }

@@ -6,11 +6,13 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
+#include "storage/ghost_table.h"
 #include "storage/hash.h"
 #include "storage/index.h"
 #include "storage/item.h"
@@ -56,7 +58,8 @@ struct VisitContext {
 /// Thread-safe. No method takes another shard's lock.
 class Shard {
  public:
-  Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index);
+  Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index,
+        std::unique_ptr<GhostTable> ghosts);
 
   // See Store::Prefetch. Without the lock.
   void PrefetchLines(const Key& key) const { index_->Prefetch(key.hash); }
@@ -68,7 +71,10 @@ class Shard {
   }
 
   FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
-  DeleteStatus Delete(const Key& key, const DeleteOptions& options, Time now, unsigned* class_id);
+  /// Sets `*grow_cas` to the item's CAS, and does nothing, when the new CAS and the value do not
+  /// fit a slot together: store the item anew with that CAS.
+  DeleteStatus Delete(const Key& key, const DeleteOptions& options, Time now, unsigned* class_id,
+                      uint64_t* grow_cas);
   ArithmeticResult Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,
                               Visitor visit);
 
@@ -104,6 +110,7 @@ class Shard {
   bool GiveUpPage(Time now);
   uint64_t index_lines() const { return index_->bucket_count(); }
   uint64_t index_bytes() const { return index_->bytes(); }
+  uint64_t ghost_bytes() const { return ghosts_->bytes(); }
   uint64_t page_count() const { return page_count_.load(std::memory_order_relaxed); }
 
   void SetLossObserver(LossObserver* observer);
@@ -176,7 +183,7 @@ class Shard {
   void CountItem(Place place, int sign) CAIRN_LOCKED;
   /// What an item takes, chunks included.
   uint64_t ItemBytes(ItemRef item) const CAIRN_LOCKED;
-  void TouchAccess(ItemRef item, Time now, bool fetched) CAIRN_LOCKED;
+  void TouchAccess(ItemRef item, Place place, Time now, bool fetched) CAIRN_LOCKED;
   void AppendPieces(ItemRef item, PieceList* pieces) const CAIRN_LOCKED;
   void FillView(ItemRef item, Place place, Time now, const PieceList& pieces,
                 ItemView* view) const CAIRN_LOCKED;
@@ -209,8 +216,8 @@ class Shard {
                     Time now) CAIRN_LOCKED;
 
   // shard_pages.cc: slots and pages
-  Place AllocateSlot(ClassId id, Time now) CAIRN_LOCKED;
-  Place TakeRoom(ClassId id) CAIRN_LOCKED;
+  Place AllocateSlot(ClassId id, PageQueue queue, Time now) CAIRN_LOCKED;
+  Place TakeRoom(ClassId id, PageQueue queue) CAIRN_LOCKED;
   /// The class of page that an item of class `id` goes to: `id` when it has pages or could fill
   /// some, its coarse one otherwise.
   ClassId PageClass(ClassId id) const CAIRN_LOCKED;
@@ -242,16 +249,43 @@ class Shard {
     PrefetchLine(&InfoOf(place));
   }
 
+  // shard_policy.cc
+  /// Where an item that is about to be written goes; forgets that it was evicted.
+  PageQueue QueueForNew(uint64_t hash, const Found& old) CAIRN_LOCKED;
+  void NotePageTaken() CAIRN_LOCKED;
+  PageQueue QueueToEvict() const CAIRN_LOCKED;
+  /// True when a page goes to the end of its queue unseen: small items stay longer.
+  bool MayPassOver(PageId page) CAIRN_LOCKED;
+  /// How many hits are worth the memory of an item of this size.
+  unsigned HitsNeeded(ItemRef item) const CAIRN_LOCKED;
+
+  // shard_reclaim.cc
+  bool ReleaseEmptyPages() CAIRN_LOCKED;
+  bool Compact() CAIRN_LOCKED;
+  bool CompactClass(ClassId id, PageQueue queue) CAIRN_LOCKED;
+  bool IsSpacious(ClassId id, PageQueue queue) const CAIRN_LOCKED {
+    const uint64_t slots = classes_[id].slots_per_page;
+    const Rooms& rooms = per_class_[id].rooms[queue];
+    return rooms.pages * slots - rooms.used > slots + slots / 2;
+  }
+  void NoteExpiry(PageInfo* info, ExpiryCode code) CAIRN_LOCKED;
+  bool ReclaimSome(Time now) CAIRN_LOCKED;
+  PageId NextToReclaim() CAIRN_LOCKED;
+  bool ReclaimExpired(Time now) CAIRN_LOCKED;
+  unsigned ReclaimInPage(PageId page, Time now, Loss loss) CAIRN_LOCKED;
+
   // shard_evict.cc
+  /// Makes memory free, a page or some slots. False: nothing can be evicted.
   bool EvictPage(Time now) CAIRN_LOCKED;
+  bool EvictForced(Time now) CAIRN_LOCKED;
+  /// Reclaims what has expired in a page; true when that was enough to be content with.
+  bool ReclaimBeforeSweep(PageId page, Time now) CAIRN_LOCKED;
+  void Requeue(PageId page, PageQueue queue) CAIRN_LOCKED;
   bool SweepPage(PageId page, Time now, bool force) CAIRN_LOCKED;
   /// True when the page was empty and is released.
   bool FinishSweep(PageId page) CAIRN_LOCKED;
-  bool ReleaseEmptyPages() CAIRN_LOCKED;
-  bool ReclaimExpired(Time now) CAIRN_LOCKED;
-  unsigned ReclaimInPage(PageId page, Time now, Loss loss) CAIRN_LOCKED;
-  bool MoveItem(Place from) CAIRN_LOCKED;
-  bool MoveChunk(Place from) CAIRN_LOCKED;
+  bool MoveItem(Place from, PageQueue to_queue) CAIRN_LOCKED;
+  bool MoveChunk(Place from, PageQueue to_queue) CAIRN_LOCKED;
   void FlushNow() CAIRN_LOCKED;
   std::vector<PageId> Pages() const CAIRN_LOCKED;
   void FlushPartly(PageId page) CAIRN_LOCKED;
@@ -266,7 +300,8 @@ class Shard {
   const int page_place_shift_;
 
   mutable ShardMutex mutex_;
-  const std::unique_ptr<Index> index_;  // guarded by mutex_ but for Prefetch, Guess and bytes
+  const std::unique_ptr<Index> index_;        // guarded by mutex_ but for Prefetch, Guess and bytes
+  const std::unique_ptr<GhostTable> ghosts_;  // guarded by mutex_ but for bytes
   // Shards count in steps of their number from different beginnings, so that no two items of the
   // store have the same CAS.
   uint64_t last_cas_ ABSL_GUARDED_BY(mutex_);
@@ -278,20 +313,44 @@ class Shard {
     PageId back = 0;
     uint64_t count = 0;
   };
+  struct Rooms {       // of a class's pages in one queue
+    PageId front = 0;  // pages with room, the one to use first in front
+    PageId back = 0;
+    uint64_t pages = 0;
+    uint64_t used = 0;  // slots of these pages that hold something
+    bool listed_spacious = false;
+    double sweep_credit = 0;  // see MayPassOver
+  };
   struct PerClass {
-    PageId room_front = 0;  // pages with room, the one to use first in front
-    PageId room_back = 0;
+    Rooms rooms[kPageQueues];
     uint64_t items = 0;   // in pages of this class
     uint64_t wanted = 0;  // items whose size is this class's, whatever page they are in
     uint64_t item_bytes = 0;
     uint64_t evicted_time_seconds = 0;
     ClassStats counters;
   };
-  Queue queue_ ABSL_GUARDED_BY(mutex_);
+  Queue queues_[kPageQueues] ABSL_GUARDED_BY(mutex_);
   std::vector<PerClass> per_class_ ABSL_GUARDED_BY(mutex_);  // by ClassId
-  uint64_t index_epoch_ ABSL_GUARDED_BY(mutex_) = 0;         // counts changes of the index
+  double probation_share_ ABSL_GUARDED_BY(mutex_) = 0.1;     // of the pages
+  // Whether anybody asks for what is in the main queue, judged once a window of pages taken.
+  bool main_idle_ ABSL_GUARDED_BY(mutex_) = false;
+  bool main_in_window_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t main_hits_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t pages_in_window_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t index_epoch_ ABSL_GUARDED_BY(mutex_) = 0;  // counts changes of the index
   PageId sweeping_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Classes, by queue, that Compact may help.
+  std::vector<std::pair<ClassId, PageQueue>> spacious_ ABSL_GUARDED_BY(mutex_);
+  bool some_open_page_empty_ ABSL_GUARDED_BY(mutex_) = false;
   ExpiryCode earliest_expiry_ ABSL_GUARDED_BY(mutex_) = 0;  // as PageInfo::min_expiry
+  // A pass over the queue for expired items: where it is, the earliest expiry that it leaves
+  // behind, and how many needs for pages it lets go by.
+  bool pass_running_ ABSL_GUARDED_BY(mutex_) = false;
+  PageId reclaim_next_ ABSL_GUARDED_BY(mutex_) = 0;
+  PageQueue reclaim_queue_ ABSL_GUARDED_BY(mutex_) = kProbation;
+  ExpiryCode pass_earliest_ ABSL_GUARDED_BY(mutex_) = 0;
+  unsigned reclaim_pause_ ABSL_GUARDED_BY(mutex_) = 0;
+  unsigned reclaim_wait_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   StoreStats counters_ ABSL_GUARDED_BY(mutex_);
   std::atomic<uint64_t> page_count_{0};
@@ -309,8 +368,10 @@ struct Reservation::Impl {
 
   Shard* shard = nullptr;
   std::string key;
+  uint64_t hash = 0;
   uint32_t client_flags = 0;
   ItemLayout layout;
+  PageQueue queue = kProbation;
   std::vector<Piece> pieces;  // the head first; grows while memory is being taken
 
   bool complete() const { return pieces.size() == layout.slot_count(); }

@@ -13,28 +13,72 @@ constexpr uint64_t kMostSlotsSwept = 8192;
 }  // namespace
 
 bool Shard::EvictPage(Time now) {
-  if (ReleaseEmptyPages()) return true;
-  bool open_sealed = false;
-  uint64_t swept = 0;
-  for (uint64_t left = queue_.count;;) {
-    if (left == 0 || queue_.front == 0) {
-      if (open_sealed) return false;
-      open_sealed = true;
-      SealOpenPages();
-      left = queue_.count;
-      if (left == 0) return false;
-    }
-    --left;
-    const PageId page = queue_.front;
+  if (ReleaseEmptyPages() || Compact() || ReclaimSome(now)) return true;
+  uint64_t looked_at = 0;
+  for (uint64_t left = 2 * page_count(); left > 0; --left) {
+    const PageQueue queue = QueueToEvict();
+    const PageId page = queues_[queue].front;
+    if (page == 0) break;
     const PageInfo& info = pool_->info(page);
-    if (info.pins > 0 || info.reserved > 0) {
-      Dequeue(page);
-      Enqueue(page);
+    looked_at += 8;
+    const bool force = looked_at > kMostSlotsSwept;
+    if (info.pins > 0 || info.reserved > 0 || (!force && MayPassOver(page))) {
+      Requeue(page, queue);
       continue;
     }
-    swept += info.bump + 8;
-    if (SweepPage(page, now, /*force=*/open_sealed || swept > kMostSlotsSwept)) return true;
+    if (ReclaimBeforeSweep(page, now)) return true;
+    looked_at += info.bump;
+    if (SweepPage(page, now, force)) return true;
+    // The main queue holds more than what nobody asks for.
+    if (queue == kMain && looked_at > kMostSlotsSwept / 2) main_idle_ = false;
   }
+  return EvictForced(now);
+}
+
+// Whatever can go, when what should go could not.
+bool Shard::EvictForced(Time now) {
+  for (const bool sealing : {false, true}) {
+    if (sealing) SealOpenPages();
+    for (const PageQueue queue : {kProbation, kMain}) {
+      for (uint64_t left = queues_[queue].count; left > 0; --left) {
+        const PageId page = queues_[queue].front;
+        if (page == 0) break;
+        const PageInfo& info = pool_->info(page);
+        if (info.pins > 0 || info.reserved > 0) {
+          Requeue(page, queue);
+        } else if (SweepPage(page, now, /*force=*/true)) {
+          return true;
+        }
+      }
+    }
+  }
+  return false;
+}
+
+bool Shard::ReclaimBeforeSweep(PageId page, Time now) {
+  const PageInfo& info = pool_->info(page);
+  if (!ExpiryPassed(info.min_expiry, PassedCode(now))) return false;
+  const unsigned slots = classes_[info.class_id].slots_per_page;
+  const unsigned reclaimed = ReclaimInPage(page, now, Loss::kReclaimed);
+  if (info.owner.load(std::memory_order_relaxed) != number_ + 1) return true;  // released
+  if (reclaimed * 8 < slots) return false;
+  // What is alive in a page that gave as much stays another round.
+  Requeue(page, info.queue);
+  return true;
+}
+
+void Shard::Requeue(PageId page, PageQueue queue) {
+  PageInfo& info = pool_->info(page);
+  Dequeue(page);
+  if (queue != info.queue) {
+    Rooms* const rooms = per_class_[info.class_id].rooms;
+    --rooms[info.queue].pages;
+    rooms[info.queue].used -= info.used;
+    ++rooms[queue].pages;
+    rooms[queue].used += info.used;
+    info.queue = queue;
+  }
+  Enqueue(page);
 }
 
 bool Shard::SweepPage(PageId page, Time now, bool force) {
@@ -50,19 +94,22 @@ bool Shard::SweepPage(PageId page, Time now, bool force) {
     const Place owner = is_chunk ? ChunkRef(At(place)).owner() : place;
     const ItemRef item(At(owner));
     const bool expired = ExpiryPassed(item.expiry(), passed);
-    if (expired || force || item.hits() == 0) {
+    const unsigned needed = HitsNeeded(item);
+    // A chunk goes with its head: one that was spared is not judged again by its chunks.
+    const bool worthy = item.hits() >= needed || (is_chunk && item.has(kSpared));
+    if (expired || force || !worthy) {
       Lose(owner, expired ? Loss::kReclaimed : Loss::kEvicted, now);
     } else if (is_chunk) {
-      MoveChunk(place);
+      MoveChunk(place, kMain);
     } else {
-      item.set_hits(item.hits() - 1);
-      MoveItem(place);
+      item.set_hits(item.hits() - (info.queue == kProbation ? 1 : needed));
+      if (item.has(kChained)) item.Mark(kSpared);
+      MoveItem(place, kMain);
       ++counters_.items_rescued;
       ++per_class_[info.class_id].counters.items_rescued;
     }
   }
-  Dequeue(page);
-  Enqueue(page);
+  Requeue(page, kMain);
   return FinishSweep(page);
 }
 
@@ -73,18 +120,21 @@ bool Shard::FinishSweep(PageId page) {
     ReleasePage(page);
     return true;
   }
-  if (info.used == 0) info.bump = info.free_head = 0;
+  if (info.used == 0) {
+    info.bump = info.free_head = 0;
+    some_open_page_empty_ = true;
+  }
   const bool room = info.free_head != 0 || info.bump < classes_[info.class_id].slots_per_page;
   if (room && !info.has_room) AddRoom(page, /*front=*/false);
   return false;
 }
 
-bool Shard::MoveItem(Place from) {
+bool Shard::MoveItem(Place from, PageQueue to_queue) {
   const PageInfo& source = InfoOf(from);
   const ItemRef item(At(from));
   const ClassId best = PageClass(classes_.ForBytes(item.slot_bytes_used()));
-  Place to = TakeRoom(best);
-  if (to == 0 && best != source.class_id) to = TakeRoom(source.class_id);
+  Place to = TakeRoom(best, to_queue);
+  if (to == 0 && best != source.class_id) to = TakeRoom(source.class_id, to_queue);
   if (to == 0) return false;
   const uint64_t hash = shared_->hash(item.key());
   uint64_t* entry = index_->Find(hash, [from](Place p) { return p == from; });
@@ -92,10 +142,7 @@ bool Shard::MoveItem(Place from) {
   ++index_epoch_;
   Index::SetPlace(entry, to);
   PageInfo& target = InfoOf(to);
-  if (item.expiry() != kExpiryNever &&
-      (target.min_expiry == 0 || item.expiry() < target.min_expiry)) {
-    target.min_expiry = item.expiry();
-  }
+  NoteExpiry(&target, item.expiry());
   if (source.write_seconds > target.write_seconds) target.write_seconds = source.write_seconds;
   CountItem(from, -1);
   CountItem(to, 1);
@@ -108,9 +155,9 @@ bool Shard::MoveItem(Place from) {
   return true;
 }
 
-bool Shard::MoveChunk(Place from) {
+bool Shard::MoveChunk(Place from, PageQueue to_queue) {
   const ClassId id = InfoOf(from).class_id;
-  const Place to = TakeRoom(id);
+  const Place to = TakeRoom(id, to_queue);
   if (to == 0) return false;
   const ChunkRef chunk(At(from));
   std::memcpy(At(to), At(from), classes_[id].slot_bytes);
@@ -123,78 +170,6 @@ bool Shard::MoveChunk(Place from) {
   }
   FreeSlot(from, /*may_be_read=*/false);
   return true;
-}
-
-bool Shard::ReleaseEmptyPages() {
-  bool released = false;
-  for (PerClass& of_class : per_class_) {
-    PageId next = 0;
-    for (PageId page = of_class.room_front; page != 0; page = next) {
-      const PageInfo& info = pool_->info(page);
-      next = info.room_next;
-      if (info.state != PageState::kOpen) break;  // open pages are in front
-      if (info.used > 0) continue;
-      ReleasePage(page);
-      released = true;
-    }
-  }
-  return released;
-}
-
-bool Shard::ReclaimExpired(Time now) {
-  const ExpiryCode passed = PassedCode(now);
-  if (!ExpiryPassed(earliest_expiry_, passed)) return false;
-  unsigned reclaimed = 0;
-  earliest_expiry_ = 0;
-  for (const PageId page : Pages()) {
-    const PageInfo& info = pool_->info(page);
-    if (info.owner.load(std::memory_order_relaxed) != number_ + 1) continue;  // just released
-    if (ExpiryPassed(info.min_expiry, passed)) {
-      reclaimed += ReclaimInPage(page, now, Loss::kReclaimed);
-    }
-    const ExpiryCode earliest = info.min_expiry;
-    if (earliest != 0 && (earliest_expiry_ == 0 || earliest < earliest_expiry_)) {
-      earliest_expiry_ = earliest;
-    }
-  }
-  return reclaimed > 0;
-}
-
-unsigned Shard::ReclaimInPage(PageId page, Time now, Loss loss) {
-  PageInfo& info = pool_->info(page);
-  const ExpiryCode passed = PassedCode(now);
-  unsigned reclaimed = 0;
-  ExpiryCode earliest = 0;
-  sweeping_ = page;
-  const unsigned bump = info.bump;
-  for (unsigned slot = 0; slot < bump; ++slot) {
-    const Place place = SlotPlace(page, slot);
-    if (!SlotIsItem(At(place))) continue;
-    const ExpiryCode code = ItemRef(At(place)).expiry();
-    if (ExpiryPassed(code, passed)) {
-      ++reclaimed;
-      Lose(place, loss, now);
-    } else if (code != kExpiryNever && (earliest == 0 || code < earliest)) {
-      earliest = code;
-    }
-  }
-  info.min_expiry = earliest;
-  FinishSweep(page);
-  return reclaimed;
-}
-
-void Shard::MaintainPage(PageId page, Time now, MaintenanceResult* result) {
-  ShardLock lock(&mutex_);
-  Tick(now);
-  const PageInfo& info = pool_->info(page);
-  if (info.owner.load(std::memory_order_relaxed) != number_ + 1) return;
-  ++result->items_checked;  // a page costs something even when nothing in it can have expired
-  if (!ExpiryPassed(info.min_expiry, PassedCode(now))) return;
-  const unsigned used = info.used;
-  counters_.crawler_items_checked += used;
-  per_class_[info.class_id].counters.crawler_items_checked += used;
-  result->items_checked += used;
-  result->items_reclaimed += ReclaimInPage(page, now, Loss::kCrawled);
 }
 
 bool Shard::GiveUpPage(Time now) {
@@ -211,10 +186,14 @@ void Shard::Flush(Time when, Time now) {
 
 std::vector<PageId> Shard::Pages() const {
   std::vector<PageId> pages;
-  for (PageId page = queue_.front; page != 0; page = pool_->info(page).next) pages.push_back(page);
+  for (const Queue& queue : queues_) {
+    for (PageId page = queue.front; page != 0; page = pool_->info(page).next) pages.push_back(page);
+  }
   for (const PerClass& of_class : per_class_) {
-    for (PageId page = of_class.room_front; page != 0; page = pool_->info(page).room_next) {
-      if (pool_->info(page).state == PageState::kOpen) pages.push_back(page);
+    for (const Rooms& rooms : of_class.rooms) {
+      for (PageId page = rooms.front; page != 0; page = pool_->info(page).room_next) {
+        if (pool_->info(page).state == PageState::kOpen) pages.push_back(page);
+      }
     }
   }
   return pages;
@@ -224,8 +203,9 @@ void Shard::FlushNow() {
   counters_.flushed_items += index_->size();
   ++index_epoch_;
   index_->Reset();
+  ghosts_->Clear();
   bytes_ = 0;
-  earliest_expiry_ = 0;
+  earliest_expiry_ = pass_earliest_ = 0;
   for (PerClass& of_class : per_class_) {
     of_class.items = of_class.wanted = of_class.item_bytes = 0;
   }

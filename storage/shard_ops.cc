@@ -35,7 +35,7 @@ FetchStatus Shard::Fetch(const Key& key, const FetchOptions& options, Time now, 
   if (options.lease || options.recache_below_ms.has_value()) {
     GiveToken(item, options, now, &view);
   }
-  if (options.count_access) TouchAccess(item, now, /*fetched=*/true);
+  if (options.count_access) TouchAccess(item, found.place, now, /*fetched=*/true);
   Visit(found.place, &view, visit);
   return FetchStatus::kHit;
 }
@@ -68,7 +68,7 @@ FetchStatus Shard::Vivify(const Key& key, const Found& missing, const FetchOptio
   FillView(item, place, now, pieces, &view);
   view.created = true;
   view.won = true;
-  if (options.count_access) TouchAccess(item, now, /*fetched=*/true);
+  if (options.count_access) TouchAccess(item, place, now, /*fetched=*/true);
   Visit(place, &view, visit);
   return FetchStatus::kHit;
 }
@@ -76,7 +76,8 @@ FetchStatus Shard::Vivify(const Key& key, const Found& missing, const FetchOptio
 Place Shard::MakeItem(const ItemToMake& what, const Found& old, std::string_view value, Time now) {
   const ItemLayout layout =
       LayOut(classes_, what.key.bytes.size(), what.client_flags, what.cas, value.size());
-  const Place place = AllocateSlot(layout.head_class, now);
+  const PageQueue queue = QueueForNew(what.key.hash, old);
+  const Place place = AllocateSlot(layout.head_class, queue, now);
   if (place == 0) return 0;
   const ItemRef item = WriteItem(place, what, layout, now);
   if (!value.empty()) std::memcpy(item.inline_value(), value.data(), value.size());
@@ -173,12 +174,12 @@ Place Shard::StoreNumber(const Found& found, uint64_t number, const ItemToMake& 
   }
   WritePadded(found.item, text);
   SetExpiry(found.item, found.place, what.expiry);
-  TouchAccess(found.item, now, /*fetched=*/false);
+  TouchAccess(found.item, found.place, now, /*fetched=*/false);
   return found.place;
 }
 
 DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time now,
-                           unsigned* class_id) {
+                           unsigned* class_id, uint64_t* grow_cas) {
   ShardLock lock(&mutex_);
   Tick(now);
   const Found found = Find(key, now);
@@ -192,8 +193,8 @@ DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time no
     return DeleteStatus::kDeleted;
   }
   const ItemRef item = found.item;
-  ItemToMake what{key, static_cast<uint8_t>(item.marks() & ~kLayoutMarks), item.client_flags(),
-                  item.expiry(), 0};
+  ItemToMake what{key, static_cast<uint8_t>(item.marks() & ~(kLayoutMarks | kSpared)),
+                  item.client_flags(), item.expiry(), 0};
   // A value that is only dropped leaves the CAS, as memcached's md x does.
   const bool keeps_cas = !options.mark_stale && options.explicit_cas.value_or(0) == 0;
   what.cas = keeps_cas ? item.cas() : NextCas(options.explicit_cas);
@@ -211,6 +212,11 @@ DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time no
     item.Mark(kStale);
     SetExpiry(item, found.place, what.expiry);
     return DeleteStatus::kDeleted;
+  }
+  const uint64_t kept_bytes = options.drop_value ? 0 : item.value_bytes();
+  if (LayOut(classes_, key.bytes.size(), what.client_flags, what.cas, kept_bytes).chained()) {
+    *grow_cas = item.cas();
+    return DeleteStatus::kExists;
   }
   // A new item takes its place. It only keeps a value, a small one, when the CAS needs more room.
   const std::string value(item.inline_value(), options.drop_value ? 0 : item.inline_bytes());

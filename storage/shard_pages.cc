@@ -3,9 +3,9 @@
 
 namespace cairn::storage {
 
-Place Shard::TakeRoom(ClassId id) {
-  PerClass& of_class = per_class_[id];
-  const PageId page = of_class.room_front;
+Place Shard::TakeRoom(ClassId id, PageQueue queue) {
+  Rooms& rooms = per_class_[id].rooms[queue];
+  const PageId page = rooms.front;
   if (page == 0) return 0;
   PageInfo& info = pool_->info(page);
   unsigned slot;
@@ -16,6 +16,7 @@ Place Shard::TakeRoom(ClassId id) {
     slot = info.bump++;
   }
   ++info.used;
+  ++rooms.used;
   if (info.free_head == 0 && info.bump == classes_[id].slots_per_page) {
     RemoveRoom(page);
     if (info.state == PageState::kOpen) {
@@ -32,29 +33,37 @@ ClassId Shard::PageClass(ClassId id) const {
   constexpr uint64_t kPagesWorthwhile = 24;
   const PerClass& of_class = per_class_[id];
   const SizeClass& size = classes_[id];
-  const bool own = size.coarse == id || of_class.room_front != 0 ||
+  const bool own = size.coarse == id || of_class.rooms[kProbation].front != 0 ||
+                   of_class.rooms[kMain].front != 0 ||
                    of_class.wanted >= kPagesWorthwhile * size.slots_per_page;
   return own ? id : size.coarse;
 }
 
-Place Shard::AllocateSlot(ClassId wanted, Time now) {
+Place Shard::AllocateSlot(ClassId wanted, PageQueue queue, Time now) {
   const ClassId id = PageClass(wanted);
 
   // While the budget is overdrawn (its limit was lowered, others took more), evicting gives back
   // more than is taken, but one write does not pay for all of it.
   constexpr int kPatience = 4;
   for (int evicted = 0;; ++evicted) {
-    if (const Place place = TakeRoom(id); place != 0) return place;
-    if (const PageId page = pool_->Take(number_, id, evicted >= kPatience); page != 0) {
+    if (const Place place = TakeRoom(id, queue); place != 0) return place;
+    ClassId was = 0;
+    const bool force = evicted >= kPatience;
+    if (const PageId page = pool_->Take(number_, id, queue, force, &was); page != 0) {
+      counters_.pages_moved += was != 0 && was != id;
       page_count_.fetch_add(1, std::memory_order_relaxed);
+      ++per_class_[id].rooms[queue].pages;
+      NotePageTaken();
       AddRoom(page, /*front=*/true);
       continue;
     }
     if (shared_->config.evict) {
-      if (!EvictPage(now)) return 0;
+      if (!EvictPage(now)) return TakeRoom(id, queue == kMain ? kProbation : kMain);
       ++counters_.direct_reclaims;
-    } else if (!ReleaseEmptyPages() && !ReclaimExpired(now)) {
-      return 0;
+    } else if (!ReleaseEmptyPages() && !Compact() && !ReclaimExpired(now)) {
+      const Place place = TakeRoom(id, queue == kMain ? kProbation : kMain);
+      per_class_[id].counters.outofmemory += place == 0;
+      return place;
     }
   }
 }
@@ -72,6 +81,12 @@ void Shard::FreeSlot(Place place, bool may_be_read) {
   SetFreeSlotNext(slot, info.free_head);
   info.free_head = static_cast<uint16_t>(SlotOf(place) + 1);
   --info.used;
+  Rooms& rooms = per_class_[info.class_id].rooms[info.queue];
+  --rooms.used;
+  if (!rooms.listed_spacious && IsSpacious(info.class_id, info.queue)) {
+    rooms.listed_spacious = true;
+    spacious_.emplace_back(info.class_id, info.queue);
+  }
   if (page == sweeping_) return;
   if (info.used > 0) {
     if (!info.has_room) AddRoom(page, /*front=*/false);
@@ -80,6 +95,7 @@ void Shard::FreeSlot(Place place, bool may_be_read) {
   } else {
     info.bump = 0;
     info.free_head = 0;
+    some_open_page_empty_ = true;
   }
 }
 
@@ -88,52 +104,58 @@ void Shard::ReleasePage(PageId page) {
   if (info.state == PageState::kSealed) Dequeue(page);
   if (info.has_room) RemoveRoom(page);
   page_count_.fetch_sub(1, std::memory_order_relaxed);
+  Rooms& rooms = per_class_[info.class_id].rooms[info.queue];
+  --rooms.pages;
+  rooms.used -= info.used;
   pool_->Give(page);
 }
 
 void Shard::Enqueue(PageId page) {
   PageInfo& info = pool_->info(page);
-  info.prev = queue_.back;
+  Queue& queue = queues_[info.queue];
+  info.prev = queue.back;
   info.next = 0;
-  (queue_.back != 0 ? pool_->info(queue_.back).next : queue_.front) = page;
-  queue_.back = page;
-  ++queue_.count;
+  (queue.back != 0 ? pool_->info(queue.back).next : queue.front) = page;
+  queue.back = page;
+  ++queue.count;
 }
 
 void Shard::Dequeue(PageId page) {
   const PageInfo& info = pool_->info(page);
-  (info.prev != 0 ? pool_->info(info.prev).next : queue_.front) = info.next;
-  (info.next != 0 ? pool_->info(info.next).prev : queue_.back) = info.prev;
-  --queue_.count;
+  Queue& queue = queues_[info.queue];
+  if (reclaim_next_ == page) reclaim_next_ = info.next;  // it may go to the end, the pass not
+  (info.prev != 0 ? pool_->info(info.prev).next : queue.front) = info.next;
+  (info.next != 0 ? pool_->info(info.next).prev : queue.back) = info.prev;
+  --queue.count;
 }
 
 void Shard::AddRoom(PageId page, bool front) {
   PageInfo& info = pool_->info(page);
-  PerClass& of_class = per_class_[info.class_id];
+  Rooms& rooms = per_class_[info.class_id].rooms[info.queue];
   info.has_room = true;
-  info.room_prev = front ? 0 : of_class.room_back;
-  info.room_next = front ? of_class.room_front : 0;
-  (info.room_prev != 0 ? pool_->info(info.room_prev).room_next : of_class.room_front) = page;
-  (info.room_next != 0 ? pool_->info(info.room_next).room_prev : of_class.room_back) = page;
+  info.room_prev = front ? 0 : rooms.back;
+  info.room_next = front ? rooms.front : 0;
+  (info.room_prev != 0 ? pool_->info(info.room_prev).room_next : rooms.front) = page;
+  (info.room_next != 0 ? pool_->info(info.room_next).room_prev : rooms.back) = page;
 }
 
 void Shard::RemoveRoom(PageId page) {
   PageInfo& info = pool_->info(page);
-  PerClass& of_class = per_class_[info.class_id];
+  Rooms& rooms = per_class_[info.class_id].rooms[info.queue];
   info.has_room = false;
-  (info.room_prev != 0 ? pool_->info(info.room_prev).room_next : of_class.room_front) =
-      info.room_next;
-  (info.room_next != 0 ? pool_->info(info.room_next).room_prev : of_class.room_back) =
-      info.room_prev;
+  (info.room_prev != 0 ? pool_->info(info.room_prev).room_next : rooms.front) = info.room_next;
+  (info.room_next != 0 ? pool_->info(info.room_next).room_prev : rooms.back) = info.room_prev;
 }
 
 void Shard::SealOpenPages() {
   for (PerClass& of_class : per_class_) {
-    for (PageId page = of_class.room_front; page != 0; page = pool_->info(page).room_next) {
-      PageInfo& info = pool_->info(page);
-      if (info.state != PageState::kOpen) continue;
-      info.state = PageState::kSealed;
-      Enqueue(page);
+    for (const Rooms& rooms : of_class.rooms) {
+      for (PageId page = rooms.front; page != 0; page = pool_->info(page).room_next) {
+        PageInfo& info = pool_->info(page);
+        if (info.state != PageState::kOpen) continue;
+        info.state = PageState::kSealed;
+        Enqueue(page);
+      }
     }
   }
 }

@@ -73,6 +73,19 @@ absl::Status Shard::CheckInvariants() const {
     const absl::Status status = CheckPage(page, &items, &bytes);
     if (!status.ok()) return status;
   }
+  uint64_t used_slots = 0;
+  for (const PageId page : pages) used_slots += pool_->info(page).used;
+  uint64_t used_of_classes = 0;
+  uint64_t pages_of_classes = 0;
+  for (const PerClass& of_class : per_class_) {
+    for (const Rooms& rooms : of_class.rooms) {
+      used_of_classes += rooms.used;
+      pages_of_classes += rooms.pages;
+    }
+  }
+  if (used_slots != used_of_classes || pages_of_classes != pages.size()) {
+    return absl::InternalError(fmt::format("shard {}: slots or pages of classes", number_));
+  }
   uint64_t of_classes = 0;
   uint64_t bytes_of_classes = 0;
   for (const PerClass& of_class : per_class_) {

@@ -81,7 +81,8 @@ StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
   const Judgement j = Judge(old, options);
   StoreResult result{j.status, 0, value_bytes, j.met_class};
   if (!j.store) {
-    if (options.mode == StoreMode::kAdd && old) TouchAccess(old.item, now, /*fetched=*/false);
+    if (options.mode == StoreMode::kAdd && old)
+      TouchAccess(old.item, old.place, now, /*fetched=*/false);
     return result;
   }
   const uint64_t total = value_bytes + (j.combine ? j.old_bytes : 0);
@@ -102,7 +103,8 @@ StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
     Overwrite(old, what, layout, value, now);
     return result;
   }
-  const Place place = AllocateSlot(layout.head_class, now);
+  const PageQueue queue = QueueForNew(key.hash, old);
+  const Place place = AllocateSlot(layout.head_class, queue, now);
   if (place == 0) {
     result.status = StoreStatus::kNoMemory;
     return result;
@@ -148,9 +150,10 @@ bool Shard::ReserveSome(Reservation::Impl* reservation, Time now) {
   Tick(now);
   std::vector<Reservation::Impl::Piece>& pieces = reservation->pieces;
   const ItemLayout& layout = reservation->layout;
+  if (pieces.empty()) reservation->queue = QueueForNew(reservation->hash, {});
   for (size_t n = 0; n < kSlotsACall && !reservation->complete(); ++n) {
     const ClassId id = layout.ClassOf(pieces.size(), classes_);
-    const Place place = AllocateSlot(id, now);
+    const Place place = AllocateSlot(id, reservation->queue, now);
     if (place == 0) return false;
     ++InfoOf(place).reserved;
     if (pieces.empty()) {
@@ -221,7 +224,8 @@ StoreResult Shard::Link(Reservation::Impl* reservation, const Key& key, const Pi
   const Judgement j = Judge(old, options);
   StoreResult result{j.status, 0, value_bytes, j.met_class};
   if (!j.store) {
-    if (options.mode == StoreMode::kAdd && old) TouchAccess(old.item, now, /*fetched=*/false);
+    if (options.mode == StoreMode::kAdd && old)
+      TouchAccess(old.item, old.place, now, /*fetched=*/false);
     return result;
   }
   const uint64_t total = value_bytes + (j.combine ? j.old_bytes : 0);

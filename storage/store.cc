@@ -27,6 +27,8 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr uint64_t kGiB = uint64_t{1} << 30;
 constexpr uint64_t kLeastMemory = kMiB;
 constexpr uint64_t kMostMemory = kGiB << 12;
+// A 256th of the memory remembers a ghost for each half kilobyte.
+constexpr uint64_t kGhostsShare = 256;
 // Address space costs next to nothing; what is reserved bounds how far the limit can be raised.
 #ifdef CAIRN_SMALL_ADDRESS_SPACE
 constexpr uint64_t kReserveAtLeast = kGiB;
@@ -88,6 +90,7 @@ struct Store::Impl {
     auto made = std::make_unique<Reservation::Impl>();
     made->shard = &ShardOf(key);
     made->key = std::string(key.bytes);
+    made->hash = key.hash;
     made->client_flags = client_flags;
     made->layout = layout;
     while (!made->complete()) {
@@ -126,6 +129,28 @@ struct Store::Impl {
           shard.Link(reservation.get(), key, &value, value_bytes, options, now, &plan);
       if (!plan.needed) return result;
     }
+  }
+
+  /// Stores an item anew, as it is but for a CAS that needs more room. False: no memory. What
+  /// others did to it meanwhile stays.
+  bool WidenCas(const Key& key, uint64_t cas, uint64_t new_cas, Time now) {
+    FetchOptions quietly;
+    quietly.count_access = false;
+    std::string value;
+    StoreOptions options;
+    options.mode = StoreMode::kReplace;
+    options.compare_cas = cas;
+    options.explicit_cas = new_cas;
+    const FetchStatus found = ShardOf(key).Fetch(key, quietly, now, [&](const ItemView& view) {
+      value.clear();
+      for (const std::string_view piece : view.value) value.append(piece);
+      options.client_flags = view.client_flags;
+      options.expiry = view.expiry;
+      options.key_is_binary = view.key_is_binary;
+    });
+    if (found != FetchStatus::kHit) return true;
+    const std::string_view piece = value;
+    return Put(key, {&piece, 1}, value.size(), options, now).status != StoreStatus::kNoMemory;
   }
 
   Shared shared;
@@ -225,8 +250,12 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
     auto index =
         Index::Create(impl.shared.pool.get(), reserve / shards / 2 + kMiB, config.lock_memory);
     if (!index.ok()) return index.status();
-    impl.shards.push_back(
-        std::make_unique<Shard>(static_cast<uint16_t>(i), &impl.shared, *std::move(index)));
+    auto ghosts = std::make_unique<GhostTable>();
+    const absl::Status remembers =
+        ghosts->Init(impl.shared.pool.get(), config.memory_limit_bytes / shards / kGhostsShare);
+    if (!remembers.ok()) return remembers;
+    impl.shards.push_back(std::make_unique<Shard>(static_cast<uint16_t>(i), &impl.shared,
+                                                  *std::move(index), std::move(ghosts)));
   }
   return store;
 }
@@ -301,7 +330,20 @@ ArithmeticResult Store::Arithmetic(const Key& key, const ArithmeticOptions& opti
 
 DeleteStatus Store::Delete(const Key& key, const DeleteOptions& options, Time now,
                            unsigned* class_id) {
-  return impl_->ShardOf(key).Delete(key, options, now, class_id);
+  DeleteOptions again = options;
+  for (;;) {
+    uint64_t grow_cas = 0;
+    const DeleteStatus status = impl_->ShardOf(key).Delete(key, again, now, class_id, &grow_cas);
+    if (grow_cas == 0) return status;
+    const uint64_t new_cas = options.explicit_cas.value_or(0);
+    if (impl_->WidenCas(key, grow_cas, new_cas, now)) {
+      again.compare_cas = new_cas != 0 ? options.explicit_cas : std::nullopt;
+    } else {
+      // No memory for that: an item that is gone serves its readers no worse than a stale one.
+      again = DeleteOptions();
+      again.compare_cas = grow_cas;
+    }
+  }
 }
 
 void Store::Flush(Time when, Time now) {
@@ -409,15 +451,15 @@ absl::Status Store::CheckInvariants() const {
     const absl::Status status = shard->CheckInvariants();
     if (!status.ok()) return status;
     pages += shard->page_count();
-    charged += static_cast<int64_t>(shard->index_bytes());
+    charged += static_cast<int64_t>(shard->index_bytes() + shard->ghost_bytes());
   }
   if (pages != pool.pages_resident()) {
     return absl::InternalError(
         fmt::format("{} pages in shards and free, {} resident", pages, pool.pages_resident()));
   }
   if (charged != pool.charged_bytes()) {
-    return absl::InternalError(
-        fmt::format("{} bytes of index and others, {} charged", charged, pool.charged_bytes()));
+    return absl::InternalError(fmt::format("{} bytes of indexes, ghosts and others, {} charged",
+                                           charged, pool.charged_bytes()));
   }
   return absl::OkStatus();
 }

@@ -203,6 +203,10 @@ TEST_CASE("A store that may not evict refuses, keeps all it has, and reuses what
   int stored = 0;
   while (f.Set("key" + std::to_string(stored), Pattern(1000)) == StoreStatus::kStored) ++stored;
   CHECK(stored > 7400);
+  uint64_t refused = 0;
+  for (const ClassStats& c : f.store().StatsByClass(f.now)) refused += c.outofmemory;
+  CHECK(refused == 1);
+  CHECK(f.store().Stats().outofmemory == 1);
   CHECK(f.store().Stats().evictions == 0);
   for (int i = 0; i < stored; ++i) REQUIRE(f.Get("key" + std::to_string(i)) == Pattern(1000));
   CHECK(f.Set("key0", Pattern(1000, 2)) == StoreStatus::kStored);
@@ -312,6 +316,20 @@ TEST_CASE("Memory charged by others is not used for items") {
   CHECK(stats.pages_total * stats.page_bytes + stats.index_bytes > 7 << 20);
 }
 
+TEST_CASE("Locked memory can be used and given back, whatever may be locked") {
+  Config config = StoreFixture::SmallConfig();
+  config.lock_memory = true;
+  StoreFixture f(config);
+  for (int i = 0; i < 100000; ++i) {
+    REQUIRE(f.Set("key" + std::to_string(i), Pattern(100)) == StoreStatus::kStored);
+  }
+  REQUIRE(f.store().SetMemoryLimit(uint64_t{4} << 20, f.now));
+  for (int i = 0; i < 50; ++i) static_cast<void>(f.store().Maintain(1000, f.now));
+  f.store().Flush(f.now, f.now);
+  CHECK(f.Set("key", Pattern(100000)) == StoreStatus::kStored);
+  CHECK(f.Get("key") == Pattern(100000));
+}
+
 TEST_CASE("Limits that do not fit each other are refused") {
   Config config = StoreFixture::SmallConfig();
   config.max_item_bytes = config.memory_limit_bytes;
@@ -319,6 +337,52 @@ TEST_CASE("Limits that do not fit each other are refused") {
   config = StoreFixture::SmallConfig();
   config.memory_limit_bytes = 1000;
   CHECK(Store::Create(config).status().code() == absl::StatusCode::kInvalidArgument);
+}
+
+TEST_CASE("Expired memory is reused before anything alive is evicted") {
+  for (const bool crawling : {false, true}) {
+    Config config = StoreFixture::SmallConfig();
+    config.memory_limit_bytes = uint64_t{16} << 20;
+    StoreFixture f(config);
+    StoreOptions brief;
+    uint64_t lasting = 0;
+    uint64_t written = 0;
+    for (uint64_t i = 0; written < 4 * config.memory_limit_bytes; ++i) {
+      const size_t size = 50 + i * 7919 % 400;
+      written += size;
+      f.now.ms = 100000 + static_cast<int64_t>(written / 3000);  // 3 MB a second
+      brief.expiry = f.After(2000);
+      const bool lasts = i % 10 == 0;
+      const std::string key = lasts ? "lasting" + std::to_string(lasting) : std::to_string(i);
+      lasting += lasts;
+      REQUIRE(f.Put(key, Pattern(size), lasts ? StoreOptions() : brief).status ==
+              StoreStatus::kStored);
+      if (crawling && i % 1000 == 0) static_cast<void>(f.store().Maintain(1000, f.now));
+    }
+    uint64_t kept = 0;
+    for (uint64_t i = 0; i < lasting; ++i) {
+      kept += f.Get("lasting" + std::to_string(i)).has_value();
+    }
+    INFO(kept << " of " << lasting << " lasted");
+    CHECK(kept * 100 >= lasting * 99);
+    CHECK(f.store().Stats().evictions * 100 < lasting);
+  }
+}
+
+TEST_CASE("Free slots of one size make room for another without evicting") {
+  StoreFixture f;
+  int count = 0;
+  for (; f.store().Stats().evictions == 0; ++count) {
+    REQUIRE(f.Set("small" + std::to_string(count), Pattern(100)) == StoreStatus::kStored);
+  }
+  const uint64_t evicted = f.store().Stats().evictions;
+  for (int i = 0; i < count; ++i) {
+    if (i % 4 != 0) static_cast<void>(f.Delete("small" + std::to_string(i)));
+  }
+  for (int i = 0; i < 900; ++i) {
+    REQUIRE(f.Set("other" + std::to_string(i), Pattern(5000)) == StoreStatus::kStored);
+  }
+  CHECK(f.store().Stats().evictions == evicted);
 }
 
 TEST_CASE("After a change of sizes the memory serves the new ones") {
@@ -350,6 +414,7 @@ TEST_CASE("After a change of sizes the memory serves the new ones") {
     INFO("phase " << phase << ": " << held << " of " << from_empty[phase]);
     CHECK(held >= from_empty[phase] * 9 / 10);
   }
+  CHECK(f.store().Stats().pages_moved > 2000);
 }
 
 }  // namespace

@@ -39,10 +39,25 @@ struct ModelItem {
   bool fetched = false;
 };
 
+/// What the store says that it lost: nothing else may be missing.
+class Losses : public LossObserver {
+ public:
+  void OnLoss(LossReason reason, const ItemView& item, Time now) override {
+    const bool expired = item.expiry.Passed(now);
+    if (expired != (reason == LossReason::kExpiredReclaimed)) ++wrong_reasons;
+    if (!expired) evicted.insert(std::string(item.key));
+  }
+
+  std::set<std::string> evicted;
+  int wrong_reasons = 0;
+};
+
 class Model {
  public:
   Model(const Settings& settings, unsigned seed)
-      : settings_(settings), random_(seed), f_(MakeConfig(settings)) {}
+      : settings_(settings), random_(seed), f_(MakeConfig(settings)) {
+    f_.store().SetLossObserver(&losses_);
+  }
 
   void Run(int operations) {
     for (int i = 0; i < operations; ++i) {
@@ -125,11 +140,15 @@ class Model {
     }
     ModelItem& item = it->second;
     if (!seen.has_value()) {
-      CHECK((item.expiry.Passed(f_.now) || settings_.evict));
-      if (!item.expiry.Passed(f_.now)) ++evicted_;
+      if (losses_.evicted.erase(key) == 0) {
+        CHECK(item.expiry.Passed(f_.now));
+      } else {
+        CHECK(settings_.evict);
+      }
       items_.erase(it);
       return nullptr;
     }
+    CHECK(losses_.evicted.count(key) == 0);
     CheckSame(*seen, item);
     return &item;
   }
@@ -147,6 +166,11 @@ class Model {
     if (wanted.never() || got.never()) return wanted == got;
     const int64_t over = got.at().ms - wanted.at().ms;
     return over >= 0 && over < (wanted.at().ms > int64_t{1000} * 86400 * 365 * 6 ? 1000 : 100);
+  }
+  void Forget(const std::string& key) {
+    items_.erase(key);
+    losses_.evicted.erase(key);
+    static_cast<void>(f_.Delete(key));
   }
   /// CAS values are new each time, unless chosen by the caller.
   void NoteCas(ModelItem* item, uint64_t cas, std::optional<uint64_t> wanted) {
@@ -228,8 +252,8 @@ class Model {
     if (result.status != status) {
       // Making room for the new value may have evicted the old one.
       CHECK((settings_.evict && old != nullptr));
-      items_.erase(key);
-      static_cast<void>(f_.Delete(key));
+      CHECK(losses_.evicted.count(key) == 1);
+      Forget(key);
       return;
     }
     if (status != StoreStatus::kStored) return;
@@ -241,6 +265,7 @@ class Model {
     if (old != nullptr) expected.cas = old->cas;
     NoteCas(&expected, result.cas, o.explicit_cas);
     CHECK(result.value_bytes == expected.value.size());
+    losses_.evicted.erase(key);  // the old item may have gone for the new one
     items_[key] = expected;
   }
   bool Fits(const std::string& key, const std::string& value, const StoreOptions& o) {
@@ -402,10 +427,8 @@ class Model {
     item->value = seen->value;
     NoteCas(item, seen->cas, o.explicit_cas);
     if (o.touch.has_value()) item->expiry = *o.touch;
-    if (wide) {  // unless there was room already
-      items_.erase(key);
-      static_cast<void>(f_.Delete(key));
-    }
+    losses_.evicted.erase(key);
+    if (wide) Forget(key);  // unless there was room already
   }
 
   void StepDelete() {
@@ -433,9 +456,10 @@ class Model {
     }
     const auto seen = f_.Fetch(key, Quietly());
     if (!seen.has_value()) {  // touched to the past, or no memory for the change
-      items_.erase(key);
+      Forget(key);
       return;
     }
+    losses_.evicted.erase(key);
     if (o.mark_stale || o.explicit_cas.value_or(0) != 0) {
       NoteCas(item, seen->cas, o.explicit_cas);
     } else {
@@ -485,12 +509,14 @@ class Model {
       case 0:
         f_.store().Flush(f_.now, f_.now);
         items_.clear();
+        losses_.evicted.clear();
         CHECK(f_.store().Stats().curr_items == 0);
         break;
       case 1:
         f_.store().Flush(Time{f_.now.ms + 100}, f_.now);
         f_.now.ms += 100;
         items_.clear();
+        losses_.evicted.clear();
         break;
       case 2:
       case 3: {
@@ -528,6 +554,8 @@ class Model {
     std::vector<std::string> keys;
     for (const auto& [key, item] : items_) keys.push_back(key);
     for (const std::string& key : keys) Sync(key);
+    CHECK(losses_.evicted.empty());
+    CHECK(losses_.wrong_reasons == 0);
     while (!f_.store().Maintain(1000, f_.now).pass_completed) {
     }
     const StoreStats stats = f_.store().Stats();
@@ -547,12 +575,12 @@ class Model {
 
   Settings settings_;
   std::mt19937_64 random_;
+  Losses losses_;
   StoreFixture f_;
   std::map<std::string, ModelItem> items_;
   std::vector<Pinned> pins_;
   std::vector<std::string> pinned_values_;
   unsigned next_value_ = 1;
-  uint64_t evicted_ = 0;
 };
 
 TEST_CASE("Random operations leave the store in agreement with a plain map") {

@@ -396,5 +396,23 @@ TEST_CASE("A walk shows every item as a fetch would, and touches none") {
   CHECK(steps >= 30 / 2);
 }
 
+TEST_CASE("An item that gets a wide CAS keeps its value, whatever its size") {
+  StoreFixture f;
+  DeleteOptions mark;
+  mark.mark_stale = true;
+  for (size_t size = 0; size < 3000; size += size < 900 || size > 1100 ? 50 : 1) {
+    INFO(size);
+    const std::string value = Pattern(size);
+    REQUIRE(f.Set("key", value) == StoreStatus::kStored);
+    mark.explicit_cas = (uint64_t{1} << 50) + size;
+    REQUIRE(f.Delete("key", mark) == DeleteStatus::kDeleted);
+    const auto seen = f.Fetch("key");
+    REQUIRE(seen.has_value());
+    CHECK(seen->value == value);
+    CHECK(seen->cas == *mark.explicit_cas);
+    CHECK(seen->view.stale);
+  }
+}
+
 }  // namespace
 }  // namespace cairn::storage

@@ -1,0 +1,97 @@
+// What the store keeps and what it lets go.
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/storage/store_fixture.h"
+
+namespace cairn::storage {
+namespace {
+
+Config PolicyConfig() {
+  Config config = StoreFixture::SmallConfig();
+  config.memory_limit_bytes = uint64_t{16} << 20;
+  return config;
+}
+
+class Reader {
+ public:
+  explicit Reader(StoreFixture* f) : f_(f) {}
+
+  /// Asks for a key and stores it when it is missing.
+  void Ask(const std::string& key, size_t bytes) {
+    ++asked_;
+    if (f_->Get(key).has_value()) return;
+    ++missed_;
+    REQUIRE(f_->Set(key, Pattern(bytes)) == StoreStatus::kStored);
+  }
+  double TakeMissRatio() {
+    const double ratio = static_cast<double>(missed_) / asked_;
+    asked_ = missed_ = 0;
+    return ratio;
+  }
+
+ private:
+  StoreFixture* f_;
+  int asked_ = 0;
+  int missed_ = 0;
+};
+
+TEST_CASE("A scan that is never read again leaves alone what is read") {
+  StoreFixture f(PolicyConfig());
+  Reader reader(&f);
+  std::mt19937_64 random(3);
+  int scanned = 0;
+  // Half of the memory is asked for again and again, thrice as much passes by.
+  for (int i = 0; i < 150000; ++i) {
+    if (i == 50000) static_cast<void>(reader.TakeMissRatio());
+    reader.Ask("hot" + std::to_string(random() % 8000), 900);
+    if (i % 2 == 0) {
+      REQUIRE(f.Set("scan" + std::to_string(scanned++), Pattern(900)) == StoreStatus::kStored);
+    }
+  }
+  CHECK(reader.TakeMissRatio() < 0.01);
+}
+
+TEST_CASE("Large values that are rarely read do not push out small ones that are read") {
+  StoreFixture f(PolicyConfig());
+  Reader small(&f);
+  Reader large(&f);
+  std::mt19937_64 random(4);
+  // Between two requests of a small one, large ones of more than the memory pass by.
+  for (int i = 0; i < 400000; ++i) {
+    if (i == 200000) static_cast<void>(small.TakeMissRatio());
+    small.Ask("small" + std::to_string(random() % 20000), 200);
+    if (i % 100 == 0) large.Ask("large" + std::to_string(random() % 2000), 100000);
+  }
+  CHECK(small.TakeMissRatio() < 0.05);
+}
+
+TEST_CASE("What is no longer read makes room for what is") {
+  StoreFixture f(PolicyConfig());
+  Reader reader(&f);
+  std::mt19937_64 random(5);
+  for (int phase = 0; phase < 3; ++phase) {
+    const std::string prefix = "phase" + std::to_string(phase) + ":";
+    const size_t bytes = phase == 1 ? 1500 : 300;
+    const uint64_t keys = (uint64_t{10} << 20) / (bytes + 60);
+    for (uint64_t i = 0; i < 30 * keys; ++i) {
+      if (i == 20 * keys) static_cast<void>(reader.TakeMissRatio());
+      reader.Ask(prefix + std::to_string(random() % keys), bytes);
+    }
+    CHECK(reader.TakeMissRatio() < 0.01);
+  }
+}
+
+TEST_CASE("A large item that is read is kept whole") {
+  StoreFixture f(PolicyConfig());
+  REQUIRE(f.Set("kept", Pattern(200000, 7)) == StoreStatus::kStored);
+  for (int i = 0; i < 300000; ++i) {
+    if (i % 100 == 0) REQUIRE(f.Get("kept") == Pattern(200000, 7));
+    REQUIRE(f.Set("passing" + std::to_string(i), Pattern(500)) == StoreStatus::kStored);
+  }
+  CHECK(f.store().CheckInvariants().ok());
+}
+
+}  // namespace
+}  // namespace cairn::storage
