@@ -1,5 +1,4 @@
 # cmake --install: the server, its systemd unit and its documentation.
-include(GNUInstallDirs)
 set(CAIRN_SYSTEMD_UNIT_DIR "lib/systemd/system" CACHE STRING
   "Where the unit goes, below the prefix when relative; empty: nowhere")
 
