@@ -92,9 +92,9 @@ AnswerReader::Result AnswerReader::Read(std::string_view* input) {
       continue;
     }
     const void* const newline = std::memchr(input->data(), '\n', input->size());
-    const size_t bytes = newline == nullptr
-                             ? input->size()
-                             : static_cast<size_t>(static_cast<const char*>(newline) - input->data());
+    const size_t bytes =
+        newline == nullptr ? input->size()
+                           : static_cast<size_t>(static_cast<const char*>(newline) - input->data());
     if (bytes > kLineBytesMax) return Broken("a line without an end");
     if (newline == nullptr) return Result::kNeedMore;
     if (bytes == 0 || (*input)[bytes - 1] != '\r') {

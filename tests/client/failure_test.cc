@@ -114,18 +114,19 @@ TEST_CASE("a peer that trickles does not outlast the call's timeout", "[client]"
 }
 
 TEST_CASE("an answer that makes no sense is data loss, never a value", "[client]") {
-  const std::string answer = GENERATE(as<std::string>{},
-      "VALUE other 0 5\r\nhello\r\nEND\r\n",         // another key's
-      "VALUE key 0 5\r\nhello world\r\nEND\r\n",     // longer than it says
-      "VALUE key 0 x\r\nhello\r\nEND\r\n",           // no length
-      "VALUE key 0\r\nhello\r\nEND\r\n",             //
-      "VALUE key 0 -5\r\nhello\r\nEND\r\n",          //
-      "VALUE key 0 99999999999999\r\n",              // no such value exists
-      "VALUE key 0 1\r\nh\r\nVALUE key 0 1\r\ni\r\n",  // twice
-      "STORED\r\n",                                  // to something else
-      "\r\n",                                        //
-      "END\n",                                       // not a line
-      "HTTP/1.1 400 Bad Request\r\n\r\n");
+  const std::string answer =
+      GENERATE(as<std::string>{},
+               "VALUE other 0 5\r\nhello\r\nEND\r\n",           // another key's
+               "VALUE key 0 5\r\nhello world\r\nEND\r\n",       // longer than it says
+               "VALUE key 0 x\r\nhello\r\nEND\r\n",             // no length
+               "VALUE key 0\r\nhello\r\nEND\r\n",               //
+               "VALUE key 0 -5\r\nhello\r\nEND\r\n",            //
+               "VALUE key 0 99999999999999\r\n",                // no such value exists
+               "VALUE key 0 1\r\nh\r\nVALUE key 0 1\r\ni\r\n",  // twice
+               "STORED\r\n",                                    // to something else
+               "\r\n",                                          //
+               "END\n",                                         // not a line
+               "HTTP/1.1 400 Bad Request\r\n\r\n");
   INFO(answer);
   ScriptedPeer peer(Answering(answer));
   const auto client = Connect(OptionsFor({peer.server()}));
