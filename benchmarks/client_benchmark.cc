@@ -1,5 +1,5 @@
-// What a client library costs, one load a run: libcairn, libmemcached (when it was found), and a bare
-// loop over sockets as the floor. client_benchmark.py runs them by turns and prints the table.
+// What a client library costs, one load a run: libcairn, libmemcached (when it was found), and a
+// bare loop over sockets as the floor. client_benchmark.py runs them by turns and prints the table.
 //
 //   client_benchmark <library> <work> <seconds> <port>...
 //
@@ -100,8 +100,7 @@ class Cairn final : public Library {
       server.port = port;
       options.servers.push_back(server);
     }
-    options.placement =
-        cairn::PlacementOptions::For(cairn::PlacementPreset::kLibmemcachedWeighted);
+    options.placement = cairn::PlacementOptions::For(cairn::PlacementPreset::kLibmemcachedWeighted);
     auto made = cairn::Client::Make(options);
     Check(made.ok(), "no client");
     client_ = std::move(*made);
@@ -180,8 +179,8 @@ class Libmemcached final : public Library {
 };
 #endif
 
-// No library: the least there is to do. Keys go by a cheap hash; nothing is kept, nothing checked but
-// that as many answers came as were due.
+// No library: the least there is to do. Keys go by a cheap hash; nothing is kept, nothing checked
+// but that as many answers came as were due.
 class Floor final : public Library {
  public:
   explicit Floor(const std::vector<uint16_t>& ports) : peers_(ports.size()) {
@@ -373,9 +372,9 @@ int main(int argc, char** argv) {
       threads.emplace_back([&, t] {
         // libcairn's client is shared; the others have a handle a thread.
         const auto* const shared = dynamic_cast<const Cairn*>(library.get());
-        const std::unique_ptr<Library> own =
-            shared != nullptr ? std::make_unique<Cairn>(ports, shared->client())
-                              : MakeLibrary(name, ports);
+        const std::unique_ptr<Library> own = shared != nullptr
+                                                 ? std::make_unique<Cairn>(ports, shared->client())
+                                                 : MakeLibrary(name, ports);
         operations += RunFor(end, *own, work, 88172645463325252u + t);
       });
     }

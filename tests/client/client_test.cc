@@ -56,7 +56,8 @@ void TestSingleValues(Client& client) {
   CHECK(item->cas != 0);
   CHECK(client.Set("empty", "").ok());
   CHECK(client.Get("empty").value() == "");
-  std::string binary("\0\r\nEND\r\nVALUE x 0 1\r\n\xff", 24);
+  static constexpr char kBinary[] = "\0\r\nEND\r\nVALUE x 0 1\r\n\xff";
+  const std::string binary(kBinary, sizeof(kBinary));
   CHECK(client.Set("binary", binary).ok());
   CHECK(client.Get("binary").value() == binary);
   const std::string large(1000000, 'L');
