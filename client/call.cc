@@ -1,7 +1,5 @@
 #include "client/call.h"
 
-#include <utility>
-
 namespace cairn {
 
 Part& Call::AddPart(uint16_t server, AnswerShape shape, bool is_read) {
@@ -13,8 +11,12 @@ Part& Call::AddPart(uint16_t server, AnswerShape shape, bool is_read) {
   return part;
 }
 
-bool Call::Finish(Part& part, absl::Status status) {
-  part.status = std::move(status);
+absl::Status Detached(const absl::Status& status) {
+  return status.ok() ? absl::OkStatus() : absl::Status(status.code(), status.message());
+}
+
+bool Call::Finish(Part& part, const absl::Status& status) {
+  part.status = Detached(status);
   part.done.store(true, std::memory_order_release);
   return parts_left.fetch_sub(1, std::memory_order_acq_rel) == 1;
 }

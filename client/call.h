@@ -30,6 +30,10 @@ enum class AnswerState : uint8_t {
   kFailed,     ///< The server said an error: Part::errors.
 };
 
+/// A copy that shares nothing with `status`: one failure is told to the callers of many threads,
+/// which need not meet at its reference count.
+absl::Status Detached(const absl::Status& status);
+
 /// One key's answer. Values are in the call's arena.
 struct Answer {
   const char* data = nullptr;
@@ -92,7 +96,7 @@ class Call {
 
   /// Ends a part: its answers are complete, or `status` says why not. True when it was the last
   /// one.
-  bool Finish(Part& part, absl::Status status);
+  bool Finish(Part& part, const absl::Status& status);
 
   bool finished() const { return parts_left.load(std::memory_order_acquire) == 0; }
 

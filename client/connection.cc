@@ -63,9 +63,9 @@ absl::Status Connection::About(absl::Status status) const {
   return absl::Status(status.code(), server_->address() + ": " + std::string(status.message()));
 }
 
-void Connection::Finish(Part* part, absl::Status status) {
+void Connection::Finish(Part* part, const absl::Status& status) {
   Call* const call = part->call;
-  if (call->Finish(*part, std::move(status))) {
+  if (call->Finish(*part, status)) {
     finished_.push_back(call);
   } else {
     call->Unref();
@@ -356,7 +356,7 @@ bool Connection::Parse(Clock::time_point now) {
       Break(absl::DataLossError("an answer to what was not asked completely"), now);
       return false;
     }
-    FinishFront(absl::OkStatus());
+    FinishFront();
   }
   // At most a piece of a line is left: it moves to the front, so that there is room for its rest.
   const size_t left = input_end_ - input_begin_;
@@ -368,16 +368,16 @@ bool Connection::Parse(Clock::time_point now) {
   return true;
 }
 
-void Connection::FinishFront(absl::Status status) {
+void Connection::FinishFront() {
   const Pending front = pending_.front();
   pending_.pop_front();
   reading_ = false;
   if (front.ends_batch) --batches_;
-  if (!proven_ && status.ok()) {
+  if (!proven_) {
     proven_ = true;
     server_->Succeeded();
   }
-  Finish(front.part, std::move(status));
+  Finish(front.part, absl::OkStatus());
 }
 
 // --- Ends

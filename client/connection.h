@@ -79,8 +79,8 @@ class Connection {
   void Write(Clock::time_point now);
   void Read(Clock::time_point now);
   bool Parse(Clock::time_point now);
-  void FinishFront(absl::Status status);
-  void Finish(Part* part, absl::Status status);
+  void FinishFront();
+  void Finish(Part* part, const absl::Status& status);
   void OnClosedByPeer(Clock::time_point now);
   void Close();
   void Break(const absl::Status& why, Clock::time_point now);

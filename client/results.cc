@@ -23,8 +23,8 @@ absl::Status ResultImpl::StatusOf(size_t i) const {
   if (answer.part == kNoPart) return refused[answer.error];
   if (!done_[answer.part]) return absl::DeadlineExceededError("the call's timeout passed");
   const Part& part = call->parts[answer.part];
-  if (answer.state == AnswerState::kFailed) return part.errors[answer.error];
-  return answer.state == AnswerState::kPending ? part.status : absl::OkStatus();
+  if (answer.state == AnswerState::kFailed) return Detached(part.errors[answer.error]);
+  return answer.state == AnswerState::kPending ? Detached(part.status) : absl::OkStatus();
 }
 
 MultiGetResult::MultiGetResult() = default;

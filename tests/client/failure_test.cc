@@ -81,10 +81,10 @@ TEST_CASE("a server that says nothing costs the request timeout", "[client]") {
 TEST_CASE("a call ends with its own timeout, and its late answer is nobody else's", "[client]") {
   std::atomic<bool> late{false};
   ScriptedPeer peer([&late](Conversation& conversation, int) {
-    CHECK(conversation.Line() == "get first");
+    conversation.Expect("get first");
     while (!late) std::this_thread::yield();
     conversation.Send("VALUE first 0 5\r\nlate!\r\nEND\r\n");
-    CHECK(conversation.Line() == "get second");
+    conversation.Expect("get second");
     conversation.Send("VALUE second 0 3\r\nyes\r\nEND\r\n");
     conversation.Hang();
   });
@@ -147,10 +147,10 @@ TEST_CASE("an answer to a write has to be one", "[client]") {
 
 TEST_CASE("a meta stream that is a line behind is found before it is believed", "[client]") {
   ScriptedPeer peer([](Conversation& conversation, int number) {
-    CHECK(conversation.Line() == "version");
+    conversation.Expect("version");
     conversation.Send("VERSION 1.6.45\r\n");
-    CHECK(conversation.Line() == "md key");
-    CHECK(conversation.Line() == "mn");
+    conversation.Expect("md key");
+    conversation.Expect("mn");
     conversation.Send(number == 0 ? "HD\r\nHD\r\n" : "HD\r\nMN\r\n");
     conversation.Hang();
   });
@@ -165,13 +165,12 @@ TEST_CASE("a meta stream that is a line behind is found before it is believed", 
 TEST_CASE("what a peer says unasked while idle is never an answer", "[client]") {
   std::atomic<bool> said{false};
   ScriptedPeer peer([&said](Conversation& conversation, int number) {
-    conversation.Line();
-    conversation.Send("VALUE key 0 1\r\n" + std::to_string(number) + "\r\nEND\r\n");
-    if (number == 0) {
+    while (!conversation.Line().empty()) {
+      conversation.Send("VALUE key 0 1\r\n" + std::to_string(number) + "\r\nEND\r\n");
+      if (number > 0) continue;
       conversation.Send("VALUE key 0 5\r\nwrong\r\nEND\r\n");
       said = true;
     }
-    conversation.Hang();
   });
   const auto client = Connect(OptionsFor({peer.server()}));
   // Whether it comes with the answer or after it: the connection is given up.
@@ -182,6 +181,7 @@ TEST_CASE("what a peer says unasked while idle is never an answer", "[client]") 
     const auto got = client->Get("key");
     if (got.ok()) CHECK(*got != "wrong");
   }
+  CHECK(client->Get("key").value() == "1");
 }
 
 TEST_CASE("an answer cut short is not a value", "[client]") {
@@ -256,9 +256,9 @@ TEST_CASE("an old server and a proxy are spoken to in text", "[client]") {
   const std::string version =
       GENERATE(as<std::string>{}, "VERSION 1.4.39", "VERSION 1.6.11", "ERROR", "VERSION proxy");
   ScriptedPeer peer([version](Conversation& conversation, int) {
-    CHECK(conversation.Line() == "version");
+    conversation.Expect("version");
     conversation.Send(version + "\r\n");
-    CHECK(conversation.Line() == "delete key");
+    conversation.Expect("delete key");
     conversation.Send("DELETED\r\n");
     conversation.Hang();
   });
@@ -269,12 +269,12 @@ TEST_CASE("an old server and a proxy are spoken to in text", "[client]") {
 
 TEST_CASE("name and password are told first", "[client]") {
   ScriptedPeer peer([](Conversation& conversation, int) {
-    CHECK(conversation.Line() == "set auth 0 0 11");
+    conversation.Expect("set auth 0 0 11");
     const bool known = conversation.Line() == "user secret";
-    CHECK(conversation.Line() == "version");
+    conversation.Expect("version");
     conversation.Send(known ? "STORED\r\n" : "CLIENT_ERROR authentication failure\r\n");
     conversation.Send("VERSION 1.6.45\r\n");
-    CHECK(conversation.Line() == "get key");
+    conversation.Expect("get key");
     conversation.Send("END\r\n");
     conversation.Hang();
   });

@@ -37,6 +37,10 @@ class Conversation {
       if (!ReadMore()) return "";
     }
   }
+  /// Ends the conversation, so that what the test awaits fails, when the next line is another one.
+  void Expect(std::string_view line) {
+    if (Line() != line) shutdown(fd_, SHUT_RDWR);
+  }
   void Skip(size_t bytes) {
     while (input_.size() < bytes) {
       if (!ReadMore()) return;
