@@ -66,8 +66,8 @@ void AnswerReader::Start(Part* part, Dialect dialect) {
 
 Answer& AnswerReader::AnswerAt(size_t key) { return part_->call->answers[part_->keys[key].answer]; }
 
-AnswerReader::Result AnswerReader::Broken(std::string why) {
-  error_ = absl::DataLossError(std::move(why));
+AnswerReader::Result AnswerReader::Broken(const std::string& why) {
+  error_ = absl::DataLossError(why);
   return Result::kBroken;
 }
 

@@ -42,7 +42,7 @@ class AnswerReader {
   // What the input continues with.
   enum class Expecting : uint8_t { kLine, kValue, kValueEnd, kNumberLine };
 
-  Result Broken(std::string why);
+  Result Broken(const std::string& why);
   Result OnLine(std::string_view line);
   Result OnValuesLine(std::string_view line);
   Result OnValueHeader(std::string_view line);

@@ -59,7 +59,7 @@ Connection::~Connection() {
   for (Call* call : finished_) call->Unref();
 }
 
-absl::Status Connection::About(absl::Status status) const {
+absl::Status Connection::About(const absl::Status& status) const {
   return absl::Status(status.code(), server_->address() + ": " + std::string(status.message()));
 }
 

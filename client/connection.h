@@ -85,7 +85,7 @@ class Connection {
   void Close();
   void Break(const absl::Status& why, Clock::time_point now);
   void FailQueue(const absl::Status& why);
-  absl::Status About(absl::Status status) const;
+  absl::Status About(const absl::Status& status) const;
 
   ServerState* const server_;
   const ClientOptions* const options_;
