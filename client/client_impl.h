@@ -96,6 +96,7 @@ class Client::Impl {
 // of any size needs memory for its results and a little more.
 inline constexpr size_t kWaveKeys = 4096;
 inline constexpr size_t kWaveBytes = size_t{4} * 1024 * 1024;
+inline constexpr size_t kKeysAhead = 8;
 
 template <typename Check, typename Write>
 ResultImpl Client::Impl::RunMany(std::span<const std::string_view> keys, AnswerShape shape,
@@ -119,6 +120,8 @@ ResultImpl Client::Impl::RunMany(std::span<const std::string_view> keys, AnswerS
     size_t used = 0;
     for (; used < wave.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
+      // Keys are all over the application's memory: they come while others are being written.
+      if (used + kKeysAhead < wave.size()) __builtin_prefetch(wave[used + kKeysAhead].data());
       Answer& answer = call.answers[i];
       absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
       if (refused.ok()) refused = check(i);

@@ -106,6 +106,9 @@ class RingChooser final : public Chooser {
   void Choose(std::span<const std::string_view> keys, std::span<uint16_t> chosen) const override {
     size_t i = 0;
     while (hash_ == KeyHash::kMd5 && i + kMd5Lanes <= keys.size()) {
+      for (size_t k = i + 2 * kMd5Lanes; k < std::min(i + 3 * kMd5Lanes, keys.size()); ++k) {
+        __builtin_prefetch(keys[k].data());
+      }
       bool short_enough = true;
       for (size_t k = i; k < i + kMd5Lanes; ++k) {
         short_enough = short_enough && keys[k].size() <= kMd5OneBlockBytesMax;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <thread>
 
+#include "client/requests.h"
 #include "tests/catch.h"
 #include "tests/client/server_process.h"
 
@@ -248,6 +249,17 @@ TEST_CASE("keys that no server takes are refused before they are sent", "[client
     CHECK(absl::IsInvalidArgument(pool.client->Get(key).status()));
     CHECK(absl::IsInvalidArgument(pool.client->Set(key, "x")));
     CHECK(absl::IsInvalidArgument(pool.client->Delete(key).status()));
+  }
+  // A bad byte is found wherever it stands, and only where there is one.
+  for (const size_t size : {1, 7, 8, 9, 16, 23}) {
+    for (size_t at = 0; at < size; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string key(size, 'k');
+        key[at] = static_cast<char>(byte);
+        const bool good = byte > 0x20 && byte != 0x7f;
+        CHECK(CheckKey("", key).ok() == good);
+      }
+    }
   }
   CHECK(pool.client->Set("caf\xc3\xa9", "x").ok());
   CHECK(pool.client->Get("caf\xc3\xa9").value() == "x");
