@@ -1,5 +1,5 @@
-# cmake --install: the server, its systemd unit and its documentation.
-include(GNUInstallDirs)
+# cmake --install: the server, its systemd unit, the client library, and the documentation.
+include(CMakePackageConfigHelpers)
 set(CAIRN_SYSTEMD_UNIT_DIR "lib/systemd/system" CACHE STRING
   "Where the unit goes, below the prefix when relative; empty: nowhere")
 
@@ -17,6 +17,23 @@ if(TARGET cairnd)
       DESTINATION "${CAIRN_SYSTEMD_UNIT_DIR}")
   endif()
 endif()
+
+# The client library: find_package(cairn) and pkg-config's cairn.
+set(CAIRN_CMAKE_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/cairn")
+install(TARGETS cairn EXPORT cairn-targets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(TARGETS cairn-cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+install(DIRECTORY client/include/cairn DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(EXPORT cairn-targets NAMESPACE cairn:: DESTINATION "${CAIRN_CMAKE_DIR}")
+configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/cairn-config.cmake.in"
+  "${PROJECT_BINARY_DIR}/generated/cairn-config.cmake" INSTALL_DESTINATION "${CAIRN_CMAKE_DIR}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/generated/cairn-config-version.cmake"
+  COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/generated/cairn-config.cmake"
+  "${PROJECT_BINARY_DIR}/generated/cairn-config-version.cmake" DESTINATION "${CAIRN_CMAKE_DIR}")
+configure_file("${PROJECT_SOURCE_DIR}/cmake/cairn.pc.in"
+  "${PROJECT_BINARY_DIR}/generated/cairn.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/generated/cairn.pc"
+  DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 install(FILES README.md ARCHITECTURE.md DESTINATION "${CMAKE_INSTALL_DOCDIR}" OPTIONAL)

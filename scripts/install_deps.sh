@@ -30,7 +30,7 @@ done
 if [[ " $* " == *" --test "* || " $* " == *" --ci "* ]]; then
   required+=(catch2 libbenchmark-dev python3 openssl)
   optional+=(
-    memcached libmemcached-tools python3-pylibmc python3-pymemcache python3-memcache
+    memcached libmemcached-tools libmemcached-dev python3-pylibmc python3-pymemcache python3-memcache
     python3-binary-memcached php-cli php-memcached php-memcache libcache-memcached-fast-perl
     ruby ruby-dalli nginx nutcracker sasl2-bin
   )

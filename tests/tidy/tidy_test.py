@@ -13,7 +13,8 @@ import re
 import subprocess
 import sys
 
-CODE_FOLDERS = ("storage", "protocol", "server", "client", "tests", "benchmarks", "tools")
+CODE_FOLDERS = (
+    "storage", "protocol", "server", "client", "tests", "benchmarks", "tools", "examples")
 CPP_SUFFIXES = (".h", ".cc")
 TEXT_SUFFIXES = CPP_SUFFIXES + (
     ".py", ".sh", ".cmake", ".txt", ".md", ".json", ".service", ".in", ".php", ".pl", ".conf",
@@ -24,8 +25,14 @@ MAY_INCLUDE = {
     "storage": {"storage"},
     "protocol": {"protocol"},
     "server": {"server", "protocol", "storage"},
-    "client": {"client", "protocol"},
+    "client": {"client", "cairn", "protocol"},
 }
+# Libcairn's public headers, which are included as "cairn/x.h": what else they may include. Those
+# who install them have nothing else.
+PUBLIC_HEADERS = "client/include/cairn/"
+PUBLIC_MAY_INCLUDE = {"cairn", "absl"}
+# Its users in this tree.
+PUBLIC_HEADER_USERS = {"client", "tests", "benchmarks", "tools", "examples"}
 # And which folders may use a dependency; all may use the standard library, abseil and fmt.
 DEPENDENCY_USERS = {
     "event2": {"server", "client", "tests", "benchmarks", "tools"},
@@ -69,6 +76,11 @@ def include_direction(path, text):
         target = folder_of(header)
         if quote == '"' and "/" not in header:
             yield number, f'"{header}" is to be included by its path from the root'
+        if target == "cairn" and folder not in PUBLIC_HEADER_USERS:
+            yield number, f"{folder}/ may not include the client library"
+        if path.startswith(PUBLIC_HEADERS) and (quote == '"' or "/" in header):
+            if target not in PUBLIC_MAY_INCLUDE:
+                yield number, f"a public header may not include {header}"
         if folder not in MAY_INCLUDE:
             if target in DEPENDENCY_USERS and folder not in DEPENDENCY_USERS[target]:
                 yield number, f"{folder}/ may not use {target}"
@@ -139,6 +151,16 @@ EXAMPLES = (
     (include_direction, "client/a.cc", '#include "storage/store.h"\n', True),
     (include_direction, "client/a.cc", '#include "server/session.h"\n', True),
     (include_direction, "client/a.cc", '#include "protocol/parser.h"\n', False),
+    (include_direction, "client/a.cc", '#include "cairn/client.h"\n', False),
+    (include_direction, "server/a.cc", '#include "cairn/client.h"\n', True),
+    (include_direction, "protocol/a.cc", '#include "cairn/client.h"\n', True),
+    (include_direction, "tests/client/a_test.cc", '#include "cairn/client.h"\n', False),
+    (include_direction, "client/include/cairn/a.h", '#include "client/ring.h"\n', True),
+    (include_direction, "client/include/cairn/a.h", '#include "protocol/parser.h"\n', True),
+    (include_direction, "client/include/cairn/a.h", "#include <event2/event.h>\n", True),
+    (include_direction, "client/include/cairn/a.h", "#include <sys/socket.h>\n", True),
+    (include_direction, "client/include/cairn/a.h",
+     '#include <string>\n\n#include "absl/status/status.h"\n#include "cairn/server.h"\n', False),
     (include_direction, "server/a.cc", '#include "client/client.h"\n', True),
     (include_direction, "server/a.cc", '#include "tests/catch.h"\n', True),
     (include_direction, "server/a.cc", '#include "session.h"\n', True),

@@ -1,0 +1,265 @@
+#include "client/answer_reader.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+namespace cairn {
+namespace {
+
+// Longer than any line of the protocol; text beyond it is no line.
+constexpr size_t kLineBytesMax = 4096;
+// No server is configured for larger ones; a length beyond it is a lie.
+constexpr uint64_t kValueBytesMax = uint64_t{1} << 30;
+
+// Reads a number that ends at a blank or at the end, and cuts it off with the blank.
+template <typename Number>
+bool CutNumber(std::string_view* text, Number* number) {
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number);
+  const auto used = static_cast<size_t>(end - text->data());
+  if (error != std::errc() || used == 0) return false;
+  text->remove_prefix(used);
+  if (text->empty()) return true;
+  if (text->front() != ' ') return false;
+  text->remove_prefix(1);
+  return true;
+}
+
+// For messages: what came, without what a terminal would choke on.
+std::string Printable(std::string_view text) {
+  std::string shown(text.substr(0, 60));
+  for (char& c : shown) {
+    if (static_cast<uint8_t>(c) < 0x20 || static_cast<uint8_t>(c) >= 0x7f) c = '?';
+  }
+  return "\"" + shown + "\"";
+}
+
+absl::Status StatusOfErrorLine(std::string_view line) {
+  const std::string text(line);
+  if (line.find("too large") != std::string_view::npos ||
+      line.find("out of memory") != std::string_view::npos) {
+    return absl::ResourceExhaustedError(text);
+  }
+  if (line.starts_with("CLIENT_ERROR")) return absl::InvalidArgumentError(text);
+  return absl::UnknownError(text);
+}
+
+bool IsErrorLine(std::string_view line) {
+  return line == "ERROR" || line.starts_with("ERROR ") || line.starts_with("SERVER_ERROR") ||
+         line.starts_with("CLIENT_ERROR");
+}
+
+}  // namespace
+
+void AnswerReader::Start(Part* part, Dialect dialect) {
+  part_ = part;
+  dialect_ = part->meta.empty() ? Dialect::kText : dialect;
+  expecting_ = Expecting::kLine;
+  untouched_ = true;
+  next_key_ = 0;
+  value_ = nullptr;
+  value_left_ = 0;
+  error_ = absl::OkStatus();
+}
+
+Answer& AnswerReader::AnswerAt(size_t key) { return part_->call->answers[part_->keys[key].answer]; }
+
+AnswerReader::Result AnswerReader::Broken(const std::string& why) {
+  error_ = absl::DataLossError(why);
+  return Result::kBroken;
+}
+
+AnswerReader::Result AnswerReader::Read(std::string_view* input) {
+  for (;;) {
+    if (input->empty()) return Result::kNeedMore;
+    untouched_ = false;
+    if (expecting_ == Expecting::kValue) {
+      const size_t bytes = std::min(input->size(), value_left_);
+      std::memcpy(value_, input->data(), bytes);
+      ValueArrived(bytes);
+      input->remove_prefix(bytes);
+      continue;
+    }
+    if (expecting_ == Expecting::kValueEnd) {
+      if (input->front() != '\r') return Broken("a value is longer than announced");
+      if (input->size() < 2) return Result::kNeedMore;
+      if ((*input)[1] != '\n') return Broken("a value is longer than announced");
+      input->remove_prefix(2);
+      value_of_->state = AnswerState::kHit;  // not before: half a value is none
+      expecting_ = Expecting::kLine;
+      continue;
+    }
+    const void* const newline = std::memchr(input->data(), '\n', input->size());
+    const size_t bytes =
+        newline == nullptr ? input->size()
+                           : static_cast<size_t>(static_cast<const char*>(newline) - input->data());
+    if (bytes > kLineBytesMax) return Broken("a line without an end");
+    if (newline == nullptr) return Result::kNeedMore;
+    if (bytes == 0 || (*input)[bytes - 1] != '\r') {
+      return Broken("not a line: " + Printable(input->substr(0, bytes)));
+    }
+    const std::string_view line = input->substr(0, bytes - 1);
+    input->remove_prefix(bytes + 1);
+    const Result result = OnLine(line);
+    if (result != Result::kNeedMore) return result;
+  }
+}
+
+void AnswerReader::ValueArrived(size_t bytes) {
+  value_ += bytes;
+  value_left_ -= bytes;
+  if (value_left_ == 0) expecting_ = Expecting::kValueEnd;
+}
+
+AnswerReader::Result AnswerReader::OnLine(std::string_view line) {
+  if (part_->shape == AnswerShape::kValues) return OnValuesLine(line);
+  if (part_->shape == AnswerShape::kLines) return OnTextLine(line);
+  if (next_key_ == part_->keys.size()) {
+    // Whatever else the server believes to have been asked, here it and we are at the same place.
+    if (line == "MN") return Result::kDone;
+    return Broken("more answers than questions: " + Printable(line));
+  }
+  if (expecting_ != Expecting::kNumberLine && IsErrorLine(line)) return OnErrorLine(line);
+  return part_->shape == AnswerShape::kNumber ? OnNumber(line) : OnWord(line);
+}
+
+AnswerReader::Result AnswerReader::OnValuesLine(std::string_view line) {
+  if (line.starts_with("VALUE ")) return OnValueHeader(line.substr(6));
+  if (line == "END") return OnEndOfValues();
+  if (IsErrorLine(line)) return OnErrorLine(line);
+  return Broken("neither a value nor its end: " + Printable(line));
+}
+
+// "<key> <flags> <bytes>[ <cas>]". Keys come in the order they were asked; those left out are
+// misses.
+AnswerReader::Result AnswerReader::OnValueHeader(std::string_view line) {
+  const std::vector<Part::Key>& keys = part_->keys;
+  for (;; ++next_key_) {
+    if (next_key_ == keys.size()) return Broken("a value that was not asked for");
+    const Part::Key& key = keys[next_key_];
+    if (line.size() > key.bytes && line[key.bytes] == ' ' &&
+        std::memcmp(line.data(), part_->text.data() + key.offset, key.bytes) == 0) {
+      line.remove_prefix(key.bytes + size_t{1});
+      break;
+    }
+    if (key.ends_line) return Broken("a value that was not asked for: " + Printable(line));
+    AnswerAt(next_key_).state = AnswerState::kMiss;
+  }
+  Answer& answer = AnswerAt(next_key_);
+  if (answer.state != AnswerState::kPending) return Broken("a value that came already");
+  uint64_t bytes = 0;
+  if (!CutNumber(&line, &answer.flags) || !CutNumber(&line, &bytes) || bytes > kValueBytesMax ||
+      (!line.empty() && (!CutNumber(&line, &answer.number) || !line.empty()))) {
+    return Broken("a value without flags and length");
+  }
+  answer.data = value_ = part_->call->arena.Allocate(bytes);
+  answer.size = value_left_ = bytes;
+  value_of_ = &answer;
+  expecting_ = bytes == 0 ? Expecting::kValueEnd : Expecting::kValue;
+  // The last key of a line stays until END says that the line is over.
+  if (!keys[next_key_].ends_line) ++next_key_;
+  return Result::kNeedMore;
+}
+
+AnswerReader::Result AnswerReader::OnEndOfValues() {
+  for (;; ++next_key_) {
+    Answer& answer = AnswerAt(next_key_);
+    if (answer.state == AnswerState::kPending) answer.state = AnswerState::kMiss;
+    if (part_->keys[next_key_].ends_line) break;
+  }
+  return ++next_key_ == part_->keys.size() ? Result::kDone : Result::kNeedMore;
+}
+
+AnswerReader::Result AnswerReader::OnErrorLine(std::string_view line) {
+  // An error line is the whole answer, but for one case: when the server disliked a store's
+  // command, it may take the value that follows for commands. After SERVER_ERROR it has swallowed
+  // the value.
+  const bool in_step = line.starts_with("SERVER_ERROR") || part_->success != "STORED";
+  absl::Status status = StatusOfErrorLine(line);
+  if (!in_step) {
+    error_ = std::move(status);
+    return Result::kBroken;
+  }
+  part_->errors.push_back(std::move(status));
+  const auto index = static_cast<uint32_t>(part_->errors.size() - 1);
+  if (part_->shape != AnswerShape::kValues) {
+    AnswerAt(next_key_).error = index;
+    return AnswerNext(AnswerState::kFailed);
+  }
+  for (;; ++next_key_) {  // the error stands for the rest of the request line
+    Answer& answer = AnswerAt(next_key_);
+    if (answer.state == AnswerState::kPending) {
+      answer.state = AnswerState::kFailed;
+      answer.error = index;
+    }
+    if (part_->keys[next_key_].ends_line) break;
+  }
+  return ++next_key_ == part_->keys.size() ? Result::kDone : Result::kNeedMore;
+}
+
+AnswerReader::Result AnswerReader::AnswerNext(AnswerState state) {
+  AnswerAt(next_key_).state = state;
+  return ++next_key_ == part_->keys.size() ? AfterLastKey() : Result::kNeedMore;
+}
+
+AnswerReader::Result AnswerReader::AfterLastKey() {
+  return dialect_ == Dialect::kMeta ? Result::kNeedMore : Result::kDone;
+}
+
+AnswerReader::Result AnswerReader::OnWord(std::string_view line) {
+  if (dialect_ == Dialect::kMeta) {
+    if (line == "HD") return AnswerNext(AnswerState::kHit);
+    if (line == "NS") return AnswerNext(AnswerState::kNotStored);
+    if (line == "EX") return AnswerNext(AnswerState::kExists);
+    if (line == "NF" || line == "EN") return AnswerNext(AnswerState::kMiss);
+  } else {
+    if (line == part_->success) return AnswerNext(AnswerState::kHit);
+    if (line == "NOT_STORED") return AnswerNext(AnswerState::kNotStored);
+    if (line == "EXISTS") return AnswerNext(AnswerState::kExists);
+    if (line == "NOT_FOUND") return AnswerNext(AnswerState::kMiss);
+  }
+  return Broken("not an answer to what was asked: " + Printable(line));
+}
+
+AnswerReader::Result AnswerReader::OnNumber(std::string_view line) {
+  if (dialect_ == Dialect::kMeta && expecting_ == Expecting::kLine) {
+    if (line == "NF") return AnswerNext(AnswerState::kMiss);
+    if (!line.starts_with("VA ")) {
+      return Broken("not an answer to what was asked: " + Printable(line));
+    }
+    expecting_ = Expecting::kNumberLine;
+    return Result::kNeedMore;
+  }
+  if (dialect_ == Dialect::kText && line == "NOT_FOUND") return AnswerNext(AnswerState::kMiss);
+  uint64_t number = 0;
+  // Servers pad a decremented number with blanks.
+  while (!line.empty() && line.back() == ' ') line.remove_suffix(1);
+  if (!CutNumber(&line, &number) || !line.empty()) {
+    return Broken("not a number: " + Printable(line));
+  }
+  expecting_ = Expecting::kLine;
+  AnswerAt(next_key_).number = number;
+  return AnswerNext(AnswerState::kHit);
+}
+
+AnswerReader::Result AnswerReader::OnTextLine(std::string_view line) {
+  if (IsErrorLine(line)) {
+    part_->errors.push_back(StatusOfErrorLine(line));
+    AnswerAt(0).error = 0;
+    AnswerAt(0).state = AnswerState::kFailed;
+    return Result::kDone;
+  }
+  if (line == "END" || line == "RESET") {
+    AnswerAt(0).state = AnswerState::kHit;
+    return Result::kDone;
+  }
+  part_->lines.emplace_back(line);
+  if (line.starts_with("STAT ")) return Result::kNeedMore;
+  if (!line.starts_with("VERSION ")) return Broken("neither a version nor statistics");
+  AnswerAt(0).state = AnswerState::kHit;
+  return Result::kDone;
+}
+
+}  // namespace cairn

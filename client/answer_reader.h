@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "client/call.h"
+
+namespace cairn {
+
+/// Reads the answers to one part from a stream that arrives in pieces. No I/O. Bytes of the network
+/// are never trusted: each value has to be for the next key that was asked, each line one that can
+/// follow. Thread-compatible.
+class AnswerReader {
+ public:
+  enum class Result : uint8_t {
+    kNeedMore,  ///< All input was consumed or is the beginning of a line.
+    kDone,      ///< The part's answers are complete; the next input is the next part's.
+    kBroken,    ///< The stream makes no sense: error() says why. Never to be read from again.
+  };
+
+  /// Begins with a part's answers. `part` stays the caller's.
+  void Start(Part* part, Dialect dialect);
+  /// No bytes of the part's answers were read yet.
+  bool untouched() const { return untouched_; }
+
+  /// Consumes from the front of `input`.
+  /// REQUIRES: Start() was called, and kDone or kBroken not returned since
+  Result Read(std::string_view* input);
+
+  /// Where the next bytes of the stream belong while a value is incomplete; empty otherwise. They
+  /// may be read to there directly, and are then reported.
+  std::span<char> AwaitedValue() const { return {value_, value_left_}; }
+  void ValueArrived(size_t bytes);
+
+  const absl::Status& error() const { return error_; }
+
+ private:
+  // What the input continues with.
+  enum class Expecting : uint8_t { kLine, kValue, kValueEnd, kNumberLine };
+
+  Result Broken(const std::string& why);
+  Result OnLine(std::string_view line);
+  Result OnValuesLine(std::string_view line);
+  Result OnValueHeader(std::string_view line);
+  Result OnEndOfValues();
+  Result OnWord(std::string_view line);
+  Result OnNumber(std::string_view line);
+  Result OnTextLine(std::string_view line);
+  Result OnErrorLine(std::string_view line);
+  Result AnswerNext(AnswerState state);
+  Result AfterLastKey();
+  Answer& AnswerAt(size_t key);
+
+  Part* part_ = nullptr;
+  Dialect dialect_ = Dialect::kText;
+  Expecting expecting_ = Expecting::kLine;
+  bool untouched_ = true;
+  size_t next_key_ = 0;
+  Answer* value_of_ = nullptr;  // whose value is being read
+  char* value_ = nullptr;
+  size_t value_left_ = 0;
+  absl::Status error_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+namespace cairn {
+
+/// Memory for the values of one call, given back all at once. Addresses stay. Thread-compatible.
+class Arena {
+ public:
+  char* Allocate(size_t bytes) {
+    if (bytes > left_) return AllocateSlow(bytes);
+    char* const place = next_;
+    next_ += bytes;
+    left_ -= bytes;
+    return place;
+  }
+
+ private:
+  static constexpr size_t kFirstChunkBytes = 2048;
+  static constexpr size_t kChunkBytesMax = size_t{32} * 1024;
+
+  char* AllocateSlow(size_t bytes) {
+    if (bytes > chunk_bytes_ / 2) {  // a chunk of its own, so that the current one is not wasted
+      chunks_.push_back(std::make_unique_for_overwrite<char[]>(bytes));
+      return chunks_.back().get();
+    }
+    chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_bytes_));
+    next_ = chunks_.back().get() + bytes;
+    left_ = chunk_bytes_ - bytes;
+    if (chunk_bytes_ < kChunkBytesMax) chunk_bytes_ *= 2;
+    return chunks_.back().get();
+  }
+
+  char* next_ = nullptr;
+  size_t left_ = 0;
+  size_t chunk_bytes_ = kFirstChunkBytes;
+  std::vector<std::unique_ptr<char[]>> chunks_;
+};
+
+}  // namespace cairn

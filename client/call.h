@@ -1,0 +1,137 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/arena.h"
+
+namespace cairn {
+
+class Call;
+class Waiter;
+
+/// How a server is spoken to.
+enum class Dialect : uint8_t { kUnknown, kText, kMeta };
+
+/// What became of one key. kPending entries of a part that is done were not reached.
+enum class AnswerState : uint8_t {
+  kPending,
+  kHit,        ///< There is a value (reads), or it was done (writes).
+  kMiss,       ///< No such key, for reads and writes alike.
+  kNotStored,  ///< The condition of an add, replace, append or prepend did not hold.
+  kExists,     ///< Another CAS number.
+  kFailed,     ///< The server said an error: Part::errors.
+};
+
+/// A copy that shares nothing with `status`: one failure is told to the callers of many threads,
+/// which need not meet at its reference count.
+absl::Status Detached(const absl::Status& status);
+
+/// One key's answer. Values are in the call's arena.
+struct Answer {
+  const char* data = nullptr;
+  size_t size = 0;
+  uint64_t number = 0;  ///< A CAS number, or what a counter became.
+  uint32_t flags = 0;
+  uint32_t part = 0;   ///< Whose: set when asked, read by the caller to see whether it is done.
+  uint32_t error = 0;  ///< With kFailed, the index in Part::errors.
+  AnswerState state = AnswerState::kPending;
+};
+
+/// The shape of the answers to a part's requests.
+enum class AnswerShape : uint8_t {
+  kValues,  ///< VALUE lines in the order of the keys, END after each request line
+  kWord,    ///< a line for each key: the word of success, or one that says why not
+  kNumber,  ///< a line for each key with a number
+  kLines,   ///< one line (version), or STAT lines until END
+};
+
+/// What one call asks of one server: request bytes, and which answers they bring. Owned by its
+/// Call. Made by the calling thread, then the channel's, until `done` is seen true.
+struct Part {
+  struct Key {
+    uint32_t answer = 0;  ///< The index in Call::answers.
+    uint32_t offset = 0;  ///< kValues: where the key is in `text`; 0 bytes with other shapes.
+    uint16_t bytes = 0;
+    bool ends_line = false;  ///< kValues: END follows once its answer, or its absence, is known.
+  };
+
+  Call* call = nullptr;
+  uint16_t server = 0;
+  AnswerShape shape = AnswerShape::kWord;
+  /// May be sent again when a connection turns out to have been closed before: it changes nothing.
+  bool is_read = false;
+  bool sent_again = false;
+  /// The requests in either dialect. Reads have the text only, which every server takes.
+  std::string text;
+  std::string meta;
+  /// The line that means success: text's (meta's is HD).
+  std::string_view success;
+  std::vector<Key> keys;
+  std::vector<std::string> lines;  ///< kLines: what came.
+
+  absl::Status status;  ///< Not ok: why the answers that are pending did not come.
+  std::vector<absl::Status> errors;
+  std::atomic<bool> done{false};
+};
+
+/// One call of the application: its questions to several servers and their answers. Counted, since
+/// a call whose time is up returns while a connection still has answers to swallow.
+class Call {
+ public:
+  static Call* New() { return new Call; }
+  void Ref() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void Unref() {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  Part& AddPart(uint16_t server, AnswerShape shape, bool is_read);
+
+  /// Ends a part: its answers are complete, or `status` says why not. True when it was the last
+  /// one.
+  bool Finish(Part& part, const absl::Status& status);
+
+  bool finished() const { return parts_left.load(std::memory_order_acquire) == 0; }
+
+  /// The answers in the application's order; sized before the first part is submitted.
+  std::vector<Answer> answers;
+  /// Elements do not move. Those before `submitted` were given to a channel.
+  std::deque<Part> parts;
+  size_t submitted = 0;
+  std::atomic<uint32_t> parts_left{0};
+  /// Its caller has gone: what was not sent need not be.
+  std::atomic<bool> abandoned{false};
+  Arena arena;
+  /// Who waits while another thread does the work; the channel's.
+  Waiter* waiter = nullptr;
+
+ private:
+  Call() = default;
+  ~Call() = default;
+  std::atomic<uint32_t> references_{1};
+};
+
+/// A reference to a Call.
+class CallRef {
+ public:
+  CallRef() : call_(Call::New()) {}
+  CallRef(CallRef&& other) noexcept : call_(other.call_) { other.call_ = nullptr; }
+  CallRef& operator=(CallRef&&) = delete;
+  ~CallRef() {
+    if (call_ != nullptr) call_->Unref();
+  }
+  Call* operator->() const { return call_; }
+  Call& operator*() const { return *call_; }
+
+ private:
+  Call* call_;
+};
+
+}  // namespace cairn

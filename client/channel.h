@@ -1,0 +1,79 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "client/call.h"
+#include "client/connection.h"
+
+namespace cairn {
+
+/// A thread that waits for its call while another one does the work. One a thread, for its life.
+class Waiter {
+ public:
+  /// Before others may Signal().
+  void Reset() { word_.store(0, std::memory_order_relaxed); }
+  void Signal();
+  /// False when `deadline` passed first.
+  bool WaitUntil(Clock::time_point deadline);
+
+  Call* call = nullptr;
+  bool leads =
+      false;  ///< Signalled because it is to do the work now, not because its call is done.
+
+ private:
+  std::atomic<uint32_t> word_{0};
+};
+
+/// A connection to every server, and the thread that drives them: always one of those that wait for
+/// an answer. The first to come leads: it sends and reads for all until its own call is done, and
+/// then hands over to another. So a lone caller does its own I/O with no switch between threads,
+/// many share reads and writes, and no thread waits for the network with a lock in its hand.
+///
+/// Thread-safe. `mutex_` guards the meeting point of threads; connections are the leader's.
+class Channel {
+ public:
+  static absl::StatusOr<std::unique_ptr<Channel>> Make(
+      const std::vector<std::unique_ptr<ServerState>>& servers, const ClientOptions* options);
+  /// REQUIRES: no Run() is running
+  ~Channel();
+
+  /// Runs the parts of `call` that were not submitted yet and returns when all are finished or at
+  /// `deadline`; some are not finished then, and the call is to be abandoned.
+  void Run(Call& call, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  explicit Channel(int wake_fd) : wake_fd_(wake_fd) {}
+
+  void Lead(Call& call, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  void HandOver() ABSL_LOCKS_EXCLUDED(mutex_);
+  void TakeInbox(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Poll(Clock::time_point now, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Deliver() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool RemoveWaiter(Waiter* waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const int wake_fd_;
+
+  // The leader's alone.
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<Part*> taken_;
+  std::vector<Call*> finished_;
+  std::vector<Waiter*> to_signal_;
+
+  absl::Mutex mutex_;
+  bool led_ ABSL_GUARDED_BY(mutex_) = false;
+  bool polling_ ABSL_GUARDED_BY(mutex_) = false;           // the leader sleeps, or is about to
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;             // and was told not to
+  std::vector<bool> window_open_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
+  std::vector<Part*> inbox_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Waiter*> waiting_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace cairn

@@ -1,0 +1,455 @@
+#include "client/connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace cairn {
+namespace {
+
+constexpr size_t kInputBytes = size_t{64} * 1024;
+// A value with more than this to come is read to where it belongs, without a copy.
+constexpr size_t kDirectReadBytes = size_t{16} * 1024;
+constexpr size_t kIovMax = 64;
+// Rounds of reading before others have their turn.
+constexpr int kReadsMax = 32;
+
+std::string ErrorText(int error) { return std::generic_category().message(error); }
+
+// "VERSION 1.6.45": the meta commands as they are today exist since 1.6.12.
+Dialect DialectOfVersion(std::string_view line) {
+  constexpr std::string_view kWord = "VERSION ";
+  if (!line.starts_with(kWord)) return Dialect::kText;
+  line.remove_prefix(kWord.size());
+  std::array<int, 3> parts = {0, 0, 0};
+  for (int& part : parts) {
+    while (!line.empty() && line[0] >= '0' && line[0] <= '9' && part < 10000) {
+      part = part * 10 + (line[0] - '0');
+      line.remove_prefix(1);
+    }
+    if (!line.starts_with('.')) break;
+    line.remove_prefix(1);
+  }
+  return parts >= std::array<int, 3>{1, 6, 12} ? Dialect::kMeta : Dialect::kText;
+}
+
+}  // namespace
+
+Connection::Connection(ServerState* server, const ClientOptions* options)
+    : server_(server),
+      options_(options),
+      connect_timeout_(ToClock(options->connect_timeout)),
+      request_timeout_(ToClock(options->request_timeout)) {}
+
+Connection::~Connection() {
+  Close();
+  const absl::Status gone = absl::CancelledError("the client is gone");
+  for (const Pending& pending : pending_) Finish(pending.part, gone);
+  FailQueue(gone);
+  for (Call* call : finished_) call->Unref();
+}
+
+absl::Status Connection::About(const absl::Status& status) const {
+  return absl::Status(status.code(), server_->address() + ": " + std::string(status.message()));
+}
+
+void Connection::Finish(Part* part, const absl::Status& status) {
+  Call* const call = part->call;
+  if (call->Finish(*part, status)) {
+    finished_.push_back(call);
+  } else {
+    call->Unref();
+  }
+}
+
+void Connection::FailQueue(const absl::Status& why) {
+  while (!queue_.empty()) {
+    Part* const part = queue_.front();
+    queue_.pop_front();
+    Finish(part, why);
+  }
+}
+
+short Connection::interest() const {
+  switch (state_) {
+    case State::kClosed:
+      return 0;
+    case State::kConnecting:
+      return POLLOUT;
+    case State::kGreeting:
+      return POLLIN;
+    case State::kReady:
+      break;
+  }
+  return static_cast<short>((pending_.empty() ? 0 : POLLIN) | (sending_.empty() ? 0 : POLLOUT));
+}
+
+Clock::time_point Connection::deadline() const {
+  if (state_ == State::kConnecting || state_ == State::kGreeting) return connect_deadline_;
+  if (state_ == State::kReady && !pending_.empty()) return last_progress_ + request_timeout_;
+  return Clock::time_point::max();
+}
+
+void Connection::OnDeadline(Clock::time_point now) {
+  if (state_ == State::kReady) {
+    Break(absl::DeadlineExceededError("no answer within the request timeout"), now);
+  } else {
+    Break(absl::DeadlineExceededError("no connection within the connect timeout"), now);
+  }
+}
+
+// --- Connecting
+
+void Connection::Connect(Clock::time_point now) {
+  if (absl::Status admitted = server_->Admit(now); !admitted.ok()) return FailQueue(admitted);
+  connect_deadline_ = now + connect_timeout_;
+  address_ = 0;
+  ConnectTo(now);
+}
+
+void Connection::ConnectTo(Clock::time_point now) {
+  const SocketAddress& address = server_->addresses()[address_];
+  fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd_ < 0) {
+    return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
+  }
+  if (address.bytes.ss_family != AF_UNIX) {
+    const int on = 1;
+    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+  }
+  state_ = State::kConnecting;
+  const auto* const raw = reinterpret_cast<const sockaddr*>(&address.bytes);
+  if (connect(fd_, raw, address.size) == 0) return OnConnected(now);
+  if (errno != EINPROGRESS) OnConnectFailed(errno, now);
+}
+
+void Connection::OnConnectFailed(int error, Clock::time_point now) {
+  Close();
+  if (++address_ < server_->addresses().size()) return ConnectTo(now);
+  Break(absl::UnavailableError("cannot connect: " + ErrorText(error)), now);
+}
+
+void Connection::OnConnected(Clock::time_point now) {
+  proven_ = false;
+  input_begin_ = input_end_ = 0;
+  if (input_ == nullptr) input_ = std::make_unique_for_overwrite<char[]>(kInputBytes);
+  dialect_ = Dialect::kText;
+  Greet(now);
+}
+
+void Connection::Greet(Clock::time_point now) {
+  const bool ask = ask_version_ && options_->protocol == ClientOptions::Protocol::kAuto;
+  ask_version_ = true;
+  std::string greeting;
+  if (!options_->username.empty()) {
+    const std::string secret = options_->username + " " + options_->password;
+    greeting = "set auth 0 0 " + std::to_string(secret.size()) + "\r\n" + secret + "\r\n";
+  }
+  greeting_left_ = std::string_view("AV").substr(greeting.empty() ? 1 : 0);
+  if (ask) {
+    greeting += "version\r\n";
+  } else {
+    greeting_left_.remove_suffix(1);
+  }
+  if (greeting.empty()) return Ready();
+  state_ = State::kGreeting;
+  // A new socket has room for this; one that has not is as good as broken.
+  if (send(fd_, greeting.data(), greeting.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(greeting.size())) {
+    Break(absl::UnavailableError("cannot send: " + ErrorText(errno)), now);
+  }
+}
+
+void Connection::OnGreeting(Clock::time_point now) {
+  const ssize_t bytes =
+      recv(fd_, input_.get() + input_end_, kInputBytes - input_end_, MSG_DONTWAIT);
+  if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (bytes <= 0) {
+    if (input_end_ == 0 && greeting_left_ == "V" && server_->dialect() != Dialect::kMeta) {
+      // Some proxies hang up on commands that they do not know.
+      Close();
+      ask_version_ = false;
+      return ConnectTo(now);
+    }
+    return Break(absl::UnavailableError("closed instead of greeting"), now);
+  }
+  input_end_ += static_cast<size_t>(bytes);
+  while (!greeting_left_.empty()) {
+    const std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
+    const size_t end = input.find("\r\n");
+    if (end == std::string_view::npos) {
+      if (input.size() < 1024) return;
+      return Break(absl::DataLossError("a greeting without an end"), now);
+    }
+    const std::string_view line = input.substr(0, end);
+    input_begin_ += end + 2;
+    if (greeting_left_.front() == 'A' && line != "STORED") {
+      return Break(absl::UnavailableError("authentication failed: " + std::string(line)), now);
+    }
+    if (greeting_left_.front() == 'V') dialect_ = DialectOfVersion(line);
+    greeting_left_.remove_prefix(1);
+  }
+  if (input_begin_ != input_end_) {
+    return Break(absl::DataLossError("a greeting with something after it"), now);
+  }
+  Ready();
+}
+
+void Connection::Ready() {
+  state_ = State::kReady;
+  server_->set_dialect(dialect_);
+}
+
+// --- Sending
+
+// Nothing is due, so that anything there is to read means that this connection cannot be used: its
+// end, or bytes that would be taken for the next answer.
+bool Connection::BrokeWhileIdle() const {
+  char byte;
+  const ssize_t bytes = recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return bytes >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+void Connection::Flush(Clock::time_point now) {
+  if (queue_.empty() && sending_.empty()) return;
+  if (state_ == State::kClosed) Connect(now);
+  if (state_ != State::kReady) return;
+  if (!queue_.empty() && window_open()) {
+    if (pending_.empty() && proven_ && BrokeWhileIdle()) {
+      // The server was restarted, or dropped idle clients: nothing is lost.
+      Close();
+      return Flush(now);
+    }
+    StartBatch(now);
+  }
+  if (!sending_.empty()) Write(now);
+}
+
+void Connection::StartBatch(Clock::time_point now) {
+  const bool was_idle = pending_.empty();
+  while (!queue_.empty()) {
+    Part* const part = queue_.front();
+    queue_.pop_front();
+    if (part->call->abandoned.load(std::memory_order_relaxed)) {
+      Finish(part, absl::CancelledError("its caller has gone"));
+      continue;
+    }
+    // Requests were written for the dialect that the server spoke last; it may be another program
+    // now.
+    const bool use_meta = !part->meta.empty() && dialect_ == Dialect::kMeta;
+    const std::string& bytes = use_meta ? part->meta : part->text;
+    if (bytes.empty()) {
+      Finish(part, About(absl::UnavailableError("changed its protocol; ask again")));
+      continue;
+    }
+    // A part with both forms is read by the one that was sent.
+    if (!use_meta) part->meta.clear();
+    sending_.push_back({part, bytes});
+    pending_.push_back({part, false});
+  }
+  if (sending_.empty()) return;
+  pending_.back().ends_batch = true;
+  ++batches_;
+  if (was_idle) last_progress_ = now;
+}
+
+void Connection::Write(Clock::time_point now) {
+  while (!sending_.empty()) {
+    iovec pieces[kIovMax];
+    const size_t count = std::min(sending_.size(), kIovMax);
+    for (size_t i = 0; i < count; ++i) {
+      pieces[i].iov_base = const_cast<char*>(sending_[i].bytes.data());
+      pieces[i].iov_len = sending_[i].bytes.size();
+    }
+    msghdr message = {};
+    message.msg_iov = pieces;
+    message.msg_iovlen = count;
+    const ssize_t sent = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) return;
+      return OnClosedByPeer(now);
+    }
+    last_progress_ = now;
+    auto left = static_cast<size_t>(sent);
+    while (left > 0) {
+      std::string_view& bytes = sending_.front().bytes;
+      const size_t taken = std::min(left, bytes.size());
+      bytes.remove_prefix(taken);
+      left -= taken;
+      if (bytes.empty()) sending_.pop_front();
+    }
+  }
+}
+
+// --- Reading
+
+void Connection::OnEvents(Clock::time_point now) {
+  switch (state_) {
+    case State::kClosed:
+      return;
+    case State::kConnecting: {
+      int error = 0;
+      socklen_t size = sizeof(error);
+      getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+      return error == 0 ? OnConnected(now) : OnConnectFailed(error, now);
+    }
+    case State::kGreeting:
+      return OnGreeting(now);
+    case State::kReady:
+      // Read first: what the server owes may be why it takes nothing more.
+      return Read(now);
+  }
+}
+
+void Connection::Read(Clock::time_point now) {
+  for (int reads = 0; reads < kReadsMax && state_ == State::kReady && !pending_.empty(); ++reads) {
+    std::span<char> target(input_.get() + input_end_, kInputBytes - input_end_);
+    const std::span<char> value = reading_ ? reader_.AwaitedValue() : std::span<char>();
+    const bool direct = input_begin_ == input_end_ && value.size() >= kDirectReadBytes;
+    if (direct) target = value;
+    const ssize_t bytes = recv(fd_, target.data(), target.size(), MSG_DONTWAIT);
+    if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (bytes <= 0) return OnClosedByPeer(now);
+    last_progress_ = now;
+    if (direct) {
+      reader_.ValueArrived(static_cast<size_t>(bytes));
+    } else {
+      input_end_ += static_cast<size_t>(bytes);
+      if (!Parse(now)) return;
+    }
+    if (static_cast<size_t>(bytes) < target.size()) return;  // that was all there is
+  }
+}
+
+// False when the connection is no more.
+bool Connection::Parse(Clock::time_point now) {
+  while (input_begin_ < input_end_) {
+    if (pending_.empty()) {
+      Break(absl::DataLossError("an answer that nobody asked for"), now);
+      return false;
+    }
+    if (!reading_) {
+      reader_.Start(pending_.front().part, dialect_);
+      reading_ = true;
+    }
+    std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
+    const AnswerReader::Result result = reader_.Read(&input);
+    input_begin_ = input_end_ - input.size();
+    if (result == AnswerReader::Result::kNeedMore) break;
+    if (result == AnswerReader::Result::kBroken) {
+      Break(reader_.error(), now);
+      return false;
+    }
+    if (!sending_.empty() && sending_.front().part == pending_.front().part) {
+      Break(absl::DataLossError("an answer to what was not asked completely"), now);
+      return false;
+    }
+    FinishFront();
+  }
+  // At most a piece of a line is left: it moves to the front, so that there is room for its rest.
+  const size_t left = input_end_ - input_begin_;
+  if (left > 0 && input_begin_ > 0) {
+    std::memmove(input_.get(), input_.get() + input_begin_, left);
+  }
+  input_begin_ = 0;
+  input_end_ = left;
+  return true;
+}
+
+void Connection::FinishFront() {
+  const Pending front = pending_.front();
+  pending_.pop_front();
+  reading_ = false;
+  if (front.ends_batch) --batches_;
+  if (!proven_) {
+    proven_ = true;
+    server_->Succeeded();
+  }
+  Finish(front.part, absl::OkStatus());
+}
+
+// --- Ends
+
+void Connection::Close() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+  state_ = State::kClosed;
+  input_begin_ = input_end_ = 0;
+}
+
+// The server went away. Reads it did not begin to answer are asked again on a new connection, once:
+// they change nothing. Of writes nobody knows whether they were carried out.
+void Connection::OnClosedByPeer(Clock::time_point now) {
+  const bool front_begun = reading_ && !reader_.untouched();
+  std::deque<Part*> again;
+  if (proven_) {
+    for (size_t i = front_begun ? 1 : 0; i < pending_.size(); ++i) {
+      Part* const part = pending_[i].part;
+      if (part->is_read && !part->sent_again) again.push_back(part);
+    }
+  }
+  const auto is_kept = [&](const Pending& pending) {
+    return std::find(again.begin(), again.end(), pending.part) != again.end();
+  };
+  if (!again.empty()) {
+    for (Part* part : again) part->sent_again = true;
+    const bool front_kept = is_kept(pending_.front());
+    std::erase_if(pending_, is_kept);
+    if (front_kept) reading_ = false;
+    if (pending_.empty()) {
+      Close();
+      sending_.clear();
+      batches_ = 0;
+    }
+    queue_.insert(queue_.begin(), again.begin(), again.end());
+  }
+  if (state_ == State::kClosed) return Connect(now);
+  Break(absl::UnavailableError(
+            "the connection was closed before the answer; a write may have been carried out"),
+        now);
+}
+
+// Ends the connection and everything begun on it. What was only queued goes on with a new
+// connection, unless the server has just shown that this would mean waiting for nothing.
+void Connection::Break(const absl::Status& why, Clock::time_point now) {
+  const absl::Status status = About(why);
+  const bool was_up = state_ == State::kReady;
+  const bool server_failed = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+  Close();
+  sending_.clear();
+  batches_ = 0;
+  reading_ = false;
+  std::deque<Pending> pending;
+  pending.swap(pending_);
+  // Values stay that were complete when the peer went away: each names its key. Of a stream that
+  // made no sense nothing is believed, and of a part that ends with MN nothing before that came.
+  if (!pending.empty() && (!server_failed || !pending.front().part->meta.empty())) {
+    Part& front = *pending.front().part;
+    for (const Part::Key& key : front.keys)
+      front.call->answers[key.answer].state = AnswerState::kPending;
+  }
+  for (size_t i = 0; i < pending.size(); ++i) {
+    // What the stream broke on says why it did; the others only had the same connection.
+    const bool own = i == 0 || server_failed;
+    Finish(
+        pending[i].part,
+        own ? status : About(absl::UnavailableError("closed after an answer that made no sense")));
+  }
+  if (server_failed || absl::IsDataLoss(status)) server_->Failed(status, now);
+  if (!was_up || absl::IsDeadlineExceeded(status)) return FailQueue(status);
+  if (!queue_.empty()) Connect(now);
+}
+
+}  // namespace cairn

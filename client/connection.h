@@ -1,0 +1,118 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cairn/options.h"
+#include "client/answer_reader.h"
+#include "client/call.h"
+#include "client/server_state.h"
+
+namespace cairn {
+
+/// One connection to one server, made when it is first needed and again after it broke. It never
+/// waits: whoever drives it (a Channel) polls fd() for interest() and tells what came.
+/// Thread-compatible; no lock is needed since one thread at a time drives it.
+///
+///   Submit -> queue_ -> Flush -> sending_ and pending_ -> answers -> Call::Finish
+///
+/// A request leaves at once unless kBatchesMax batches are unanswered; then it joins the next
+/// batch. Answers come in the order of requests, so it could not have been answered before those
+/// anyway; and what many threads ask in the meantime leaves in one write.
+class Connection {
+ public:
+  /// Both outlive it.
+  Connection(ServerState* server, const ClientOptions* options);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Takes a part, and with it the caller's reference to its call.
+  void Submit(Part* part) { queue_.push_back(part); }
+  /// Sends or connects as far as it goes. Call it after Submit, and after OnEvents.
+  void Flush(Clock::time_point now);
+
+  /// -1 when there is nothing to poll for.
+  int fd() const { return fd_; }
+  short interest() const;
+  void OnEvents(Clock::time_point now);
+
+  /// When OnDeadline is due; time_point::max() when nothing is awaited.
+  Clock::time_point deadline() const;
+  void OnDeadline(Clock::time_point now);
+
+  /// A part submitted now would leave at once.
+  bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
+
+  /// Calls whose last part was finished, each with the reference of that part. The driver empties
+  /// it.
+  std::vector<Call*>& finished() { return finished_; }
+
+ private:
+  enum class State : uint8_t { kClosed, kConnecting, kGreeting, kReady };
+  static constexpr int kBatchesMax = 2;
+
+  struct Pending {
+    Part* part;
+    bool ends_batch;
+  };
+  struct Unsent {
+    Part* part;
+    std::string_view bytes;
+  };
+
+  void Connect(Clock::time_point now);
+  void ConnectTo(Clock::time_point now);
+  void OnConnected(Clock::time_point now);
+  void OnConnectFailed(int error, Clock::time_point now);
+  void Greet(Clock::time_point now);
+  void OnGreeting(Clock::time_point now);
+  void Ready();
+  bool BrokeWhileIdle() const;
+  void StartBatch(Clock::time_point now);
+  void Write(Clock::time_point now);
+  void Read(Clock::time_point now);
+  bool Parse(Clock::time_point now);
+  void FinishFront();
+  void Finish(Part* part, const absl::Status& status);
+  void OnClosedByPeer(Clock::time_point now);
+  void Close();
+  void Break(const absl::Status& why, Clock::time_point now);
+  void FailQueue(const absl::Status& why);
+  absl::Status About(const absl::Status& status) const;
+
+  ServerState* const server_;
+  const ClientOptions* const options_;
+  const Clock::duration connect_timeout_;
+  const Clock::duration request_timeout_;
+
+  State state_ = State::kClosed;
+  int fd_ = -1;
+  size_t address_ = 0;       // which of the server's addresses is being tried
+  bool proven_ = false;      // it has answered something since it was made
+  bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
+  std::string_view
+      greeting_left_;  // answers of the greeting still due: 'A'uthentication, 'V'ersion
+  Dialect dialect_ = Dialect::kText;
+  Clock::time_point connect_deadline_;
+  Clock::time_point last_progress_;
+
+  std::deque<Part*> queue_;      // not begun
+  std::deque<Unsent> sending_;   // begun: what of it the socket has not taken
+  std::deque<Pending> pending_;  // begun: whose answers are due, in order
+  int batches_ = 0;              // unanswered
+  AnswerReader reader_;
+  bool reading_ = false;  // reader_ is at pending_.front()
+  std::unique_ptr<char[]> input_;
+  size_t input_begin_ = 0;
+  size_t input_end_ = 0;
+  std::vector<Call*> finished_;
+};
+
+}  // namespace cairn

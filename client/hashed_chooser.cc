@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "client/chooser.h"
+#include "client/key_hash.h"
+#include "client/md5.h"
+#include "client/ring.h"
+
+namespace cairn {
+namespace {
+
+using Scheme = PlacementOptions::Scheme;
+using PointName = PlacementOptions::PointName;
+
+constexpr size_t kPlainPoints = 100;
+constexpr float kWeightedPoints = 160;
+constexpr float kPointsPerName = 4;
+constexpr uint16_t kPortLeftOut = 11211;
+// A longer key hashes to 0 in libmemcached; no server takes it in any case.
+constexpr size_t kKeyBytesMax = 250;
+
+// What stands on the ring for a server, before its points' numbers.
+std::string NameOnRing(const Server& server, PointName style) {
+  if (!server.alias.empty()) return server.alias;
+  const std::string port = std::to_string(server.port);
+  switch (style) {
+    case PointName::kSpymemcached:
+      return server.host + ":" + port;
+    case PointName::kLibmemcachedSpy:
+      return "/" + server.host + ":" + port;
+    case PointName::kTwemproxy:
+      if (server.IsUnixSocket()) return server.host + ":";
+      break;
+    case PointName::kLibmemcached:
+      break;
+  }
+  return server.port == kPortLeftOut ? server.host : server.host + ":" + port;
+}
+
+// Rounds to single precision here, whatever the compiler would like to fuse.
+float Rounded(float value) {
+  volatile float rounded = value;
+  return rounded;
+}
+
+// How many names a server has on the weighted ring. All in single precision: in double, rings of
+// some sizes and weights come out with one name more (25 servers of equal weight have 39, not 40).
+size_t WeightedNames(uint32_t weight, uint64_t total_weight, size_t live_servers) {
+  const float share = Rounded(static_cast<float>(weight) / static_cast<float>(total_weight));
+  const float points = Rounded(share * kWeightedPoints);
+  const float names = Rounded(points / kPointsPerName);
+  const float scaled = Rounded(names * static_cast<float>(live_servers));
+  return static_cast<size_t>(std::floor(Rounded(scaled + 1e-10f)));
+}
+
+std::vector<Ring::Point> MakePoints(std::span<const Server> servers,
+                                    const PlacementOptions& options, bool weighted,
+                                    const std::vector<bool>& live) {
+  uint64_t total_weight = 0;
+  size_t live_count = 0;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    if (!live[i]) continue;
+    total_weight += WeightOf(servers[i]);
+    ++live_count;
+  }
+  std::vector<Ring::Point> points;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    if (!live[i]) continue;
+    const auto server = static_cast<uint16_t>(i);
+    const std::string name = NameOnRing(servers[i], options.point_name);
+    const size_t names =
+        weighted ? WeightedNames(WeightOf(servers[i]), total_weight, live_count) : kPlainPoints;
+    for (size_t n = 0; n < names; ++n) {
+      const std::string text = name + "-" + std::to_string(n);
+      if (weighted) {
+        for (const uint32_t word : Md5Words(text)) points.push_back({word, server});
+      } else {
+        points.push_back({HashKey(options.point_hash, text), server});
+      }
+    }
+  }
+  // A sum of weights far above the number of servers can leave all of them without a name.
+  if (points.empty()) {
+    const auto first = std::find(live.begin(), live.end(), true);
+    points.push_back({0, static_cast<uint16_t>(first - live.begin())});
+  }
+  if (options.last_server_wins_ties) std::reverse(points.begin(), points.end());
+  return points;
+}
+
+uint32_t HashBounded(KeyHash hash, std::string_view key) {
+  return key.size() > kKeyBytesMax ? 0 : HashKey(hash, key);
+}
+
+class RingChooser final : public Chooser {
+ public:
+  RingChooser(std::vector<Ring::Point> points, KeyHash hash)
+      : ring_(std::move(points)), hash_(hash) {}
+
+  uint16_t Choose(std::string_view key) const override {
+    return ring_.ServerAt(HashBounded(hash_, key));
+  }
+
+  void Choose(std::span<const std::string_view> keys, std::span<uint16_t> chosen) const override {
+    size_t i = 0;
+    while (hash_ == KeyHash::kMd5 && i + kMd5Lanes <= keys.size()) {
+      for (size_t k = i + 2 * kMd5Lanes; k < std::min(i + 3 * kMd5Lanes, keys.size()); ++k) {
+        __builtin_prefetch(keys[k].data());
+      }
+      bool short_enough = true;
+      for (size_t k = i; k < i + kMd5Lanes; ++k) {
+        short_enough = short_enough && keys[k].size() <= kMd5OneBlockBytesMax;
+      }
+      if (short_enough) {
+        const auto hashes = Md5Word0OfFour(&keys[i]);
+        for (size_t k = 0; k < kMd5Lanes; ++k) chosen[i + k] = ring_.ServerAt(hashes[k]);
+      } else {
+        for (size_t k = i; k < i + kMd5Lanes; ++k) chosen[k] = Choose(keys[k]);
+      }
+      i += kMd5Lanes;
+    }
+    for (; i < keys.size(); ++i) chosen[i] = Choose(keys[i]);
+  }
+
+ private:
+  const Ring ring_;
+  const KeyHash hash_;
+};
+
+class ModulaChooser final : public Chooser {
+ public:
+  ModulaChooser(std::vector<uint16_t> slots, KeyHash hash)
+      : slots_(std::move(slots)), hash_(hash) {}
+
+  uint16_t Choose(std::string_view key) const override {
+    return slots_[HashBounded(hash_, key) % slots_.size()];
+  }
+
+ private:
+  const std::vector<uint16_t> slots_;
+  const KeyHash hash_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Chooser> MakeHashedChooser(std::span<const Server> servers,
+                                                 const PlacementOptions& options,
+                                                 const std::vector<bool>& live) {
+  if (options.scheme == Scheme::kRing160 || options.scheme == Scheme::kRing100) {
+    const bool has_weights =
+        std::any_of(servers.begin(), servers.end(), [](const Server& s) { return s.weight > 1; });
+    const bool weighted =
+        options.scheme == Scheme::kRing160 || (options.weights_make_ring160 && has_weights);
+    return std::make_unique<RingChooser>(MakePoints(servers, options, weighted, live),
+                                         options.key_hash);
+  }
+  std::vector<uint16_t> slots;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    if (!live[i]) continue;
+    const size_t times = options.scheme == Scheme::kModula ? 1 : WeightOf(servers[i]);
+    slots.insert(slots.end(), times, static_cast<uint16_t>(i));
+  }
+  return std::make_unique<ModulaChooser>(std::move(slots), options.key_hash);
+}
+
+}  // namespace cairn

@@ -1,0 +1,142 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cairn/options.h"
+#include "cairn/results.h"
+
+namespace cairn {
+
+/// For one call.
+struct CallOptions {
+  /// The most it takes; zero: ClientOptions::call_timeout.
+  absl::Duration timeout = absl::ZeroDuration();
+};
+
+/// For a call that stores.
+struct WriteOptions {
+  /// How long the server may keep it, rounded up to seconds. Infinite: until it is evicted. Zero or
+  /// negative: expired at once.
+  absl::Duration ttl = absl::InfiniteDuration();
+  /// 32 bits that come back with the value.
+  uint32_t flags = 0;
+  absl::Duration timeout = absl::ZeroDuration();
+};
+
+/// One of many to store; views need to last for the call only.
+struct SetItem {
+  std::string_view key;
+  std::string_view value;
+};
+
+enum class CasOutcome : uint8_t {
+  kStored,
+  kChanged,   ///< Somebody stored another value since; read again.
+  kNotFound,  ///< The key is gone.
+};
+
+/// Many cache servers as one cache. Thread-safe; one Client a process is what is meant. Nothing
+/// throws and nothing waits longer than its timeout.
+///
+/// A status that is not ok means that the server did not answer the question; what it answered,
+/// also "no such key", is in the value.
+///   Unavailable        no connection, or it broke, or the server is left alone for a while
+///   DeadlineExceeded   no answer within the timeouts; a write may have been carried out
+///   InvalidArgument    a key that is empty, longer than 250 bytes with its prefix, or with blanks
+///   or
+///                      control characters; a number that the server takes for none
+///   ResourceExhausted  a value above ClientOptions::value_bytes_max, or the server's own limits
+///   DataLoss           the server's answers made no sense; the connection was closed
+///   Unknown            any other error line of the server, which is the message
+///
+/// A call's work is done by the threads that wait: one of them sends and reads for all, so an
+/// answer costs no switch between threads when one thread asks, and one write when many do.
+class Client {
+ public:
+  /// InvalidArgument when the options contradict themselves. Resolves host names, hence may take as
+  /// long as the resolver does; connects to nothing: a server that is down is no error here.
+  static absl::StatusOr<std::unique_ptr<Client>> Make(ClientOptions options);
+
+  /// REQUIRES: no call is running
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// The value; nothing when there is none.
+  absl::StatusOr<std::optional<std::string>> Get(std::string_view key,
+                                                 const CallOptions& options = {});
+  /// The value with its flags and CAS number.
+  absl::StatusOr<std::optional<Item>> Gets(std::string_view key, const CallOptions& options = {});
+  /// The value, and a new time to live for it.
+  absl::StatusOr<std::optional<Item>> GetAndTouch(std::string_view key, absl::Duration ttl,
+                                                  const CallOptions& options = {});
+  /// All at once, from all their servers at the same time. What one server fails to answer costs no
+  /// other key its answer. `with_cas` asks for CAS numbers.
+  MultiGetResult GetMulti(std::span<const std::string_view> keys, const CallOptions& options = {},
+                          bool with_cas = false);
+
+  absl::Status Set(std::string_view key, std::string_view value, const WriteOptions& options = {});
+  /// Stores if there is no value (Add) or if there is one (Replace): whether it did.
+  absl::StatusOr<bool> Add(std::string_view key, std::string_view value,
+                           const WriteOptions& options = {});
+  absl::StatusOr<bool> Replace(std::string_view key, std::string_view value,
+                               const WriteOptions& options = {});
+  /// Adds to the end or the beginning of a value; false when there is none. Flags and TTL stay.
+  absl::StatusOr<bool> Append(std::string_view key, std::string_view value,
+                              const CallOptions& options = {});
+  absl::StatusOr<bool> Prepend(std::string_view key, std::string_view value,
+                               const CallOptions& options = {});
+  /// Stores if the value is still the one that had `cas`.
+  absl::StatusOr<CasOutcome> CompareAndSwap(std::string_view key, std::string_view value,
+                                            uint64_t cas, const WriteOptions& options = {});
+
+  /// Whether there was a value.
+  absl::StatusOr<bool> Delete(std::string_view key, const CallOptions& options = {});
+  absl::StatusOr<bool> Touch(std::string_view key, absl::Duration ttl,
+                             const CallOptions& options = {});
+
+  /// The new number; nothing when there is no value. Wraps at 2^64; Decrement stops at 0.
+  absl::StatusOr<std::optional<uint64_t>> Increment(std::string_view key, uint64_t delta = 1,
+                                                    const CallOptions& options = {});
+  absl::StatusOr<std::optional<uint64_t>> Decrement(std::string_view key, uint64_t delta = 1,
+                                                    const CallOptions& options = {});
+
+  /// Many writes at once, acknowledged each by each.
+  MultiWriteResult SetMulti(std::span<const SetItem> items, const WriteOptions& options = {});
+  MultiWriteResult DeleteMulti(std::span<const std::string_view> keys,
+                               const CallOptions& options = {});
+  MultiWriteResult TouchMulti(std::span<const std::string_view> keys, absl::Duration ttl,
+                              const CallOptions& options = {});
+
+  /// To every server; the first failure, if any, after all were asked.
+  absl::Status FlushAll(const CallOptions& options = {});
+
+  size_t server_count() const;
+  const Server& server(size_t index) const;
+  /// Where a key (without prefix) lives just now.
+  size_t ServerOf(std::string_view key) const;
+
+  /// One server's version, and its `stats <group>` (empty: the general ones) as names and values.
+  /// REQUIRES: server < server_count()
+  absl::StatusOr<std::string> Version(size_t server, const CallOptions& options = {});
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Stats(
+      size_t server, std::string_view group = {}, const CallOptions& options = {});
+
+ private:
+  class Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cairn

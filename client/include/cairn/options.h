@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "cairn/placement.h"
+#include "cairn/server.h"
+
+namespace cairn {
+
+/// What a Client is made of. Only `servers` has no default.
+struct ClientOptions {
+  std::vector<Server> servers;
+
+  /// For new sites. One that shares its servers with another client library says
+  /// PlacementOptions::For(PlacementPreset::...).
+  PlacementOptions placement;
+
+  /// Stands before every key on the wire, e.g. "v7:": raising it starts with an empty cache. Counts
+  /// towards the 250 bytes of a key.
+  std::string key_prefix;
+  /// Whether the prefix takes part in choosing the server. Without, a key stays on its server
+  /// whatever the prefix, as with libmemcached and pymemcache.
+  bool hash_key_prefix = false;
+
+  enum class Protocol : uint8_t {
+    kAuto,  ///< Each connection asks for the server's version; meta from memcached 1.6.12 on.
+    kText,  ///< Classic text only, and nothing asked: for proxies that dislike questions.
+  };
+  Protocol protocol = Protocol::kAuto;
+
+  /// Name and password of memcached's ASCII authentication (-Y); none when empty.
+  std::string username;
+  std::string password;
+
+  /// Until a connection is up, all its addresses, authentication and the version included.
+  absl::Duration connect_timeout = absl::Milliseconds(250);
+  /// How long a server that owes an answer may send nothing (and take nothing) before it counts as
+  /// hung: its connection is closed and all that waited on it fails.
+  absl::Duration request_timeout = absl::Milliseconds(500);
+  /// The most any call takes, however many servers and batches it needs. CallOptions::timeout
+  /// replaces it for one call.
+  absl::Duration call_timeout = absl::Seconds(5);
+
+  /// After this many failures (refused, timed out, broken stream) within `fail_timeout`, a server
+  /// is left alone for `fail_timeout`, then for twice that after each failed trial, up to
+  /// `pause_max`. Its keys fail at once meanwhile. 0: never left alone.
+  uint32_t max_fails = 3;
+  absl::Duration fail_timeout = absl::Seconds(2);
+  absl::Duration pause_max = absl::Seconds(30);
+  /// While a server is left alone its keys go to the others, and return with it. Off: they fail,
+  /// and no key is ever found stale after its server was away for a while.
+  bool eject = false;
+
+  /// Connections are shared: what threads ask at the same time leaves in one write. More of them
+  /// let several threads read answers at once, and a large value hold up fewer others. 1 to 64.
+  size_t connections_per_server = 1;
+
+  /// A larger value is refused before it is sent. memcached's -I less what an item needs besides.
+  size_t value_bytes_max = size_t{1024} * 1024 - 512;
+};
+
+}  // namespace cairn

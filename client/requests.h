@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/call.h"
+
+namespace cairn {
+
+/// The most that a key may have on the wire.
+inline constexpr size_t kKeyBytesMax = 250;
+
+/// InvalidArgument unless prefix + key can be sent as one word.
+absl::Status CheckKey(std::string_view prefix, std::string_view key);
+
+/// What protocols call exptime. Beyond 30 days it is a date, hence `now`.
+int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
+
+/// Which command stores.
+enum class StoreVerb : uint8_t { kSet, kAdd, kReplace, kAppend, kPrepend, kCas };
+
+struct StoreRequest {
+  StoreVerb verb = StoreVerb::kSet;
+  std::string_view key;
+  std::string_view value;
+  uint32_t flags = 0;
+  int64_t exptime = 0;
+  uint64_t cas = 0;
+};
+
+/// Writes one part's requests. `dialect` is the server's, kUnknown until it was reached: both are
+/// written then. Keys were checked; `answer` is the index in Call::answers that a key's answer is
+/// for. End() has to be called after the last request.
+class RequestWriter {
+ public:
+  RequestWriter(Part* part, std::string_view key_prefix, Dialect dialect)
+      : part_(part), prefix_(key_prefix), dialect_(dialect) {}
+
+  /// REQUIRES: AnswerShape::kValues. `verb` is "get", "gets" or "gats <exptime>", and the same for
+  /// all of a part.
+  void Read(std::string_view verb, std::string_view key, uint32_t answer);
+  /// REQUIRES: AnswerShape::kWord, for these three
+  void Store(const StoreRequest& request, uint32_t answer);
+  void Delete(std::string_view key, uint32_t answer);
+  void Touch(std::string_view key, int64_t exptime, uint32_t answer);
+  /// REQUIRES: AnswerShape::kNumber
+  void Arithmetic(bool increment, std::string_view key, uint64_t delta, uint32_t answer);
+  /// A line that is the same in both dialects, e.g. "version".
+  void Line(std::string_view line, std::string_view success, uint32_t answer);
+
+  void End();
+
+ private:
+  void AddKey(uint32_t answer) { part_->keys.push_back({answer, 0, 0, false}); }
+
+  Part* const part_;
+  const std::string_view prefix_;
+  const Dialect dialect_;
+  size_t line_keys_ = 0;
+  size_t line_begin_ = 0;
+};
+
+}  // namespace cairn

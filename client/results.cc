@@ -1,0 +1,72 @@
+#include "cairn/results.h"
+
+#include "client/result_impl.h"
+
+namespace cairn {
+
+bool ResultImpl::PartDone(uint32_t part) const { return part != kNoPart && done_[part]; }
+
+void ResultImpl::Snapshot() {
+  done_.resize(call->parts.size());
+  for (size_t i = 0; i < done_.size(); ++i) {
+    done_[i] = call->parts[i].done.load(std::memory_order_acquire);
+  }
+}
+
+AnswerState ResultImpl::StateOf(size_t i) const {
+  const Answer& answer = call->answers[i];
+  return PartDone(answer.part) ? answer.state : AnswerState::kPending;
+}
+
+absl::Status ResultImpl::StatusOf(size_t i) const {
+  const Answer& answer = call->answers[i];
+  if (answer.part == kNoPart) return refused[answer.error];
+  if (!done_[answer.part]) return absl::DeadlineExceededError("the call's timeout passed");
+  const Part& part = call->parts[answer.part];
+  if (answer.state == AnswerState::kFailed) return Detached(part.errors[answer.error]);
+  return answer.state == AnswerState::kPending ? Detached(part.status) : absl::OkStatus();
+}
+
+MultiGetResult::MultiGetResult() = default;
+MultiGetResult::MultiGetResult(MultiGetResult&&) noexcept = default;
+MultiGetResult& MultiGetResult::operator=(MultiGetResult&&) noexcept = default;
+MultiGetResult::~MultiGetResult() = default;
+
+MultiGetResult::MultiGetResult(ResultImpl&& impl)
+    : impl_(std::make_unique<ResultImpl>(std::move(impl))), size_(impl_->call->answers.size()) {
+  for (size_t i = 0; i < size_; ++i) {
+    const AnswerState state = impl_->StateOf(i);
+    hits_ += state == AnswerState::kHit ? 1 : 0;
+    misses_ += state == AnswerState::kMiss ? 1 : 0;
+  }
+}
+
+MultiGetResult::Entry MultiGetResult::operator[](size_t i) const {
+  const AnswerState state = impl_->StateOf(i);
+  if (state == AnswerState::kMiss) return {KeyOutcome::kMiss, {}, 0, 0};
+  if (state != AnswerState::kHit) return {};
+  const Answer& answer = impl_->call->answers[i];
+  return {KeyOutcome::kHit, {answer.data, answer.size}, answer.flags, answer.number};
+}
+
+absl::Status MultiGetResult::status(size_t i) const { return impl_->StatusOf(i); }
+
+MultiWriteResult::MultiWriteResult() = default;
+MultiWriteResult::MultiWriteResult(MultiWriteResult&&) noexcept = default;
+MultiWriteResult& MultiWriteResult::operator=(MultiWriteResult&&) noexcept = default;
+MultiWriteResult::~MultiWriteResult() = default;
+
+MultiWriteResult::MultiWriteResult(ResultImpl&& impl)
+    : impl_(std::make_unique<ResultImpl>(std::move(impl))), size_(impl_->call->answers.size()) {
+  for (size_t i = 0; i < size_; ++i) {
+    const AnswerState state = impl_->StateOf(i);
+    done_ += state == AnswerState::kHit ? 1 : 0;
+    failed_ += state == AnswerState::kPending || state == AnswerState::kFailed ? 1 : 0;
+  }
+}
+
+bool MultiWriteResult::done(size_t i) const { return impl_->StateOf(i) == AnswerState::kHit; }
+
+absl::Status MultiWriteResult::status(size_t i) const { return impl_->StatusOf(i); }
+
+}  // namespace cairn

@@ -1,0 +1,448 @@
+// What goes wrong between a client and its servers: nothing hangs, no wrong value is returned, and
+// what was not reached is told from what is not there.
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "cairn/client.h"
+#include "tests/catch.h"
+#include "tests/client/server_process.h"
+
+namespace cairn {
+namespace {
+
+using Talk = ScriptedPeer::Talk;
+
+ClientOptions OptionsFor(std::vector<Server> servers) {
+  ClientOptions options;
+  options.servers = std::move(servers);
+  options.protocol = ClientOptions::Protocol::kText;
+  options.max_fails = 0;
+  options.connect_timeout = options.request_timeout = absl::Seconds(10);
+  options.call_timeout = absl::Seconds(60);
+  return options;
+}
+
+std::unique_ptr<Client> Connect(const ClientOptions& options) {
+  auto made = Client::Make(options);
+  REQUIRE(made.ok());
+  return std::move(*made);
+}
+
+// A peer that answers every line of every connection with `answer`.
+Talk Answering(std::string answer) {
+  return [answer](Conversation& conversation, int) {
+    while (!conversation.Line().empty()) conversation.Send(answer);
+  };
+}
+
+}  // namespace
+
+TEST_CASE("a port that refuses is unavailable", "[client]") {
+  Server nobody;
+  nobody.host = "127.0.0.1";
+  nobody.port = FreePort();
+  const auto client = Connect(OptionsFor({nobody}));
+  const auto got = client->Get("key");
+  CHECK(absl::IsUnavailable(got.status()));
+  CHECK_THAT(std::string(got.status().message()),
+             Catch::Matchers::ContainsSubstring(nobody.Address()));
+  CHECK(absl::IsUnavailable(client->Set("key", "value")));
+  const std::string_view keys[] = {"a", "b"};
+  const MultiGetResult multi = client->GetMulti(keys);
+  CHECK(multi.not_reached() == 2);
+  CHECK(absl::IsUnavailable(multi.status(1)));
+}
+
+TEST_CASE("a name that does not resolve is a server that is down", "[client]") {
+  Server nobody;
+  nobody.host = "no-such-host.invalid";
+  const auto client = Connect(OptionsFor({nobody}));
+  CHECK(absl::IsUnavailable(client->Get("key").status()));
+}
+
+TEST_CASE("a socket's path that nobody listens on is unavailable", "[client]") {
+  const auto client = Connect(OptionsFor({Server::Parse("/nowhere/at.all").value()}));
+  CHECK(absl::IsUnavailable(client->Get("key").status()));
+}
+
+TEST_CASE("a server that says nothing costs the request timeout", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int) { conversation.Hang(); });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.request_timeout = absl::Milliseconds(50);
+  const auto client = Connect(options);
+  CHECK(absl::IsDeadlineExceeded(client->Get("key").status()));
+  CHECK(absl::IsDeadlineExceeded(client->Set("key", "value")));
+  options.protocol = ClientOptions::Protocol::kAuto;  // its version is what is awaited
+  options.connect_timeout = absl::Milliseconds(50);
+  CHECK(absl::IsDeadlineExceeded(Connect(options)->Get("key").status()));
+}
+
+TEST_CASE("a call ends with its own timeout, and its late answer is nobody else's", "[client]") {
+  std::atomic<bool> late{false};
+  ScriptedPeer peer([&late](Conversation& conversation, int) {
+    conversation.Expect("get first");
+    while (!late) std::this_thread::yield();
+    conversation.Send("VALUE first 0 5\r\nlate!\r\nEND\r\n");
+    conversation.Expect("get second");
+    conversation.Send("VALUE second 0 3\r\nyes\r\nEND\r\n");
+    conversation.Hang();
+  });
+  const auto client = Connect(OptionsFor({peer.server()}));
+  CHECK(absl::IsDeadlineExceeded(client->Get("first", {absl::Milliseconds(20)}).status()));
+  late = true;
+  CHECK(client->Get("second").value() == "yes");
+  CHECK(peer.connections() == 1);
+}
+
+TEST_CASE("a peer that trickles does not outlast the call's timeout", "[client]") {
+  std::atomic<bool> stop{false};
+  ScriptedPeer peer([&stop](Conversation& conversation, int) {
+    conversation.Line();
+    conversation.Send("VALUE key 0 1000000\r\n");
+    while (!stop) {
+      conversation.Send("x");
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  });
+  const auto client = Connect(OptionsFor({peer.server()}));
+  const std::string_view keys[] = {"key", "other"};
+  const MultiGetResult got = client->GetMulti(keys, {absl::Milliseconds(50)});
+  CHECK(got.not_reached() == 2);
+  CHECK(absl::IsDeadlineExceeded(got.status(0)));
+  stop = true;
+}
+
+TEST_CASE("an answer that makes no sense is data loss, never a value", "[client]") {
+  const std::string answer =
+      GENERATE(as<std::string>{},
+               "VALUE other 0 5\r\nhello\r\nEND\r\n",           // another key's
+               "VALUE key 0 5\r\nhello world\r\nEND\r\n",       // longer than it says
+               "VALUE key 0 x\r\nhello\r\nEND\r\n",             // no length
+               "VALUE key 0\r\nhello\r\nEND\r\n",               //
+               "VALUE key 0 -5\r\nhello\r\nEND\r\n",            //
+               "VALUE key 0 99999999999999\r\n",                // no such value exists
+               "VALUE key 0 1\r\nh\r\nVALUE key 0 1\r\ni\r\n",  // twice
+               "STORED\r\n",                                    // to something else
+               "\r\n",                                          //
+               "END\n",                                         // not a line
+               "HTTP/1.1 400 Bad Request\r\n\r\n");
+  INFO(answer);
+  ScriptedPeer peer(Answering(answer));
+  const auto client = Connect(OptionsFor({peer.server()}));
+  const auto got = client->Get("key");
+  CHECK(absl::IsDataLoss(got.status()));
+  CHECK(absl::IsDataLoss(client->Get("key").status()));
+  CHECK(peer.connections() == 2);  // the first one was never used again
+}
+
+TEST_CASE("an answer to a write has to be one", "[client]") {
+  const std::string answer = GENERATE(as<std::string>{}, "DELETED\r\n", "END\r\n", "OK\r\n",
+                                      "HD\r\n", "VALUE key 0 1\r\n");
+  ScriptedPeer peer(Answering(answer));
+  const auto client = Connect(OptionsFor({peer.server()}));
+  CHECK(absl::IsDataLoss(client->Touch("key", absl::Seconds(9)).status()));
+  CHECK(absl::IsDataLoss(client->Increment("key").status()));
+}
+
+TEST_CASE("a meta stream that is a line behind is found before it is believed", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int number) {
+    conversation.Expect("version");
+    conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("md key");
+    conversation.Expect("mn");
+    conversation.Send(number == 0 ? "HD\r\nHD\r\n" : "HD\r\nMN\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  const auto client = Connect(options);
+  CHECK(client->Set("warm up", "").code() == absl::StatusCode::kInvalidArgument);
+  CHECK(absl::IsDataLoss(client->Delete("key").status()));
+  CHECK(client->Delete("key").value());
+}
+
+TEST_CASE("what a peer says unasked while idle is never an answer", "[client]") {
+  std::atomic<bool> said{false};
+  ScriptedPeer peer([&said](Conversation& conversation, int number) {
+    while (!conversation.Line().empty()) {
+      conversation.Send("VALUE key 0 1\r\n" + std::to_string(number) + "\r\nEND\r\n");
+      if (number > 0) continue;
+      conversation.Send("VALUE key 0 5\r\nwrong\r\nEND\r\n");
+      said = true;
+    }
+  });
+  const auto client = Connect(OptionsFor({peer.server()}));
+  // Whether it comes with the answer or after it: the connection is given up.
+  const auto first = client->Get("key");
+  if (first.ok()) CHECK(*first == "0");
+  while (!said) std::this_thread::yield();
+  for (int i = 0; i < 3; ++i) {
+    const auto got = client->Get("key");
+    if (got.ok()) CHECK(*got != "wrong");
+  }
+  CHECK(client->Get("key").value() == "1");
+}
+
+TEST_CASE("an answer cut short is not a value", "[client]") {
+  const std::string answer = GENERATE(as<std::string>{}, "VALUE key 0 5\r\nhel",
+                                      "VALUE key 0 5\r\nhello", "VALUE ke", "EN");
+  ScriptedPeer peer([answer](Conversation& conversation, int) {
+    conversation.Line();
+    conversation.Send(answer);
+  });
+  const auto client = Connect(OptionsFor({peer.server()}));
+  CHECK(absl::IsUnavailable(client->Get("key").status()));
+}
+
+TEST_CASE("what was answered before the connection broke stays answered", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    conversation.Line();
+    conversation.Send("VALUE b 0 1\r\nB\r\nVALUE c 0 9\r\nhalf");
+  });
+  const auto client = Connect(OptionsFor({peer.server()}));
+  const std::string_view keys[] = {"a", "b", "c", "d"};
+  const MultiGetResult got = client->GetMulti(keys);
+  CHECK(got[0].outcome == KeyOutcome::kMiss);
+  CHECK(got[1].value == "B");
+  CHECK(got[2].outcome == KeyOutcome::kNotReached);
+  CHECK(got[3].outcome == KeyOutcome::kNotReached);
+  CHECK(absl::IsUnavailable(got.status(2)));
+}
+
+TEST_CASE("a server's errors are told apart and cost no other answer", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    for (;;) {
+      const std::string line = conversation.Line();
+      if (line.empty()) return;
+      if (line.starts_with("set ")) {
+        conversation.Skip(3);
+        conversation.Send(line.find("large") == std::string::npos
+                              ? "STORED\r\n"
+                              : "SERVER_ERROR object too large for cache\r\n");
+      } else if (line.starts_with("incr")) {
+        conversation.Send("CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+      } else {
+        conversation.Send("SERVER_ERROR backend is gone\r\n");
+      }
+    }
+  });
+  const auto client = Connect(OptionsFor({peer.server()}));
+  const SetItem items[] = {{"a", "1"}, {"large", "2"}, {"b", "3"}};
+  const MultiWriteResult set = client->SetMulti(items);
+  CHECK(set.done(0));
+  CHECK(absl::IsResourceExhausted(set.status(1)));
+  CHECK(set.done(2));
+  CHECK(set.failed_count() == 1);
+  CHECK(absl::IsInvalidArgument(client->Increment("a").status()));
+  CHECK(client->Get("a").status().code() == absl::StatusCode::kUnknown);
+  CHECK(peer.connections() == 1);
+}
+
+TEST_CASE("a peer that hangs up on questions is spoken to in text", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    while (true) {
+      const std::string line = conversation.Line();
+      if (line != "get key") return;
+      conversation.Send("VALUE key 0 2\r\nok\r\nEND\r\n");
+    }
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  CHECK(Connect(options)->Get("key").value() == "ok");
+}
+
+TEST_CASE("an old server and a proxy are spoken to in text", "[client]") {
+  const std::string version =
+      GENERATE(as<std::string>{}, "VERSION 1.4.39", "VERSION 1.6.11", "ERROR", "VERSION proxy");
+  ScriptedPeer peer([version](Conversation& conversation, int) {
+    conversation.Expect("version");
+    conversation.Send(version + "\r\n");
+    conversation.Expect("delete key");
+    conversation.Send("DELETED\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  CHECK(Connect(options)->Delete("key").value());
+}
+
+TEST_CASE("name and password are told first", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    conversation.Expect("set auth 0 0 11");
+    const bool known = conversation.Line() == "user secret";
+    conversation.Expect("version");
+    conversation.Send(known ? "STORED\r\n" : "CLIENT_ERROR authentication failure\r\n");
+    conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("get key");
+    conversation.Send("END\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  options.username = "user";
+  options.password = "secret";
+  CHECK(Connect(options)->Get("key").value() == std::nullopt);
+}
+
+TEST_CASE("a wrong password is told as such", "[client]") {
+  ScriptedPeer peer(Answering("CLIENT_ERROR authentication failure\r\n"));
+  ClientOptions options = OptionsFor({peer.server()});
+  options.username = "user";
+  options.password = "guess!";
+  const auto got = Connect(options)->Get("key");
+  CHECK_THAT(std::string(got.status().message()),
+             Catch::Matchers::ContainsSubstring("authentication"));
+}
+
+TEST_CASE("a server that failed too often is left alone, and tried again later", "[client]") {
+  std::atomic<bool> well{false};
+  ScriptedPeer peer([&well](Conversation& conversation, int) {
+    while (!conversation.Line().empty()) {
+      conversation.Send(well ? "END\r\n" : "garbage\r\n");
+    }
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.max_fails = 3;
+  options.fail_timeout = absl::Milliseconds(200);
+  const auto client = Connect(options);
+  for (int i = 0; i < 3; ++i) CHECK(absl::IsDataLoss(client->Get("key").status()));
+  const int before = peer.connections();
+  well = true;
+  const auto left_alone = client->Get("key");
+  if (absl::IsUnavailable(left_alone.status())) CHECK(peer.connections() == before);
+  while (!client->Get("key").ok()) std::this_thread::yield();  // for as long as the pause lasts
+  CHECK(peer.connections() == before + 1);
+}
+
+TEST_CASE("the keys of a server that is left alone go to the others when that is wanted",
+          "[client]") {
+  ServerProcess first;
+  ServerProcess second;
+  ClientOptions options = OptionsFor({first.server(), second.server()});
+  options.max_fails = 1;
+  options.fail_timeout = absl::Seconds(1);
+  options.eject = true;
+  const auto client = Connect(options);
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < 20; ++i) {
+    const std::string key = "key:" + std::to_string(i);
+    if (client->ServerOf(key) == 0) keys.push_back(key);
+  }
+  first.Kill();
+  while (!client->Set(keys[0], "x").ok()) std::this_thread::yield();
+  CHECK(client->ServerOf(keys[0]) == 1);
+  first.Start();
+  while (client->ServerOf(keys[0]) != 0 || !client->Set(keys[0], "y").ok()) {
+    std::this_thread::yield();
+  }
+  CHECK(client->Get(keys[0]).value() == "y");
+}
+
+TEST_CASE("a dead server costs its own keys only, and its return is noticed", "[client]") {
+  const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  ServerProcess servers[3];
+  ClientOptions options =
+      OptionsFor({servers[0].server(), servers[1].server(), servers[2].server()});
+  options.protocol = protocol;
+  const auto client = Connect(options);
+  std::vector<std::string> keys;
+  for (int i = 0; i < 100; ++i) keys.push_back("key:" + std::to_string(i));
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  for (const std::string& key : keys) REQUIRE(client->Set(key, key).ok());
+  REQUIRE(client->GetMulti(views).hits() == keys.size());
+
+  servers[1].Kill();
+  const MultiGetResult without = client->GetMulti(views);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const bool dead = client->ServerOf(keys[i]) == 1;
+    CHECK(without[i].outcome == (dead ? KeyOutcome::kNotReached : KeyOutcome::kHit));
+    if (dead) CHECK(absl::IsUnavailable(without.status(i)));
+  }
+  servers[1].Start();
+  const MultiGetResult again = client->GetMulti(views);
+  CHECK(again.not_reached() == 0);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    CHECK(again[i].hit() == (client->ServerOf(keys[i]) != 1));
+  }
+}
+
+TEST_CASE("a server that was stopped and goes on loses nothing but time", "[client]") {
+  ServerProcess server;
+  ServerProcess other;
+  ClientOptions options = OptionsFor({server.server(), other.server()});
+  options.request_timeout = absl::Milliseconds(100);
+  const auto client = Connect(options);
+  std::vector<std::string> keys;
+  for (int i = 0; i < 50; ++i) keys.push_back("key:" + std::to_string(i));
+  const std::vector<std::string_view> views(keys.begin(), keys.end());
+  for (const std::string& key : keys) {
+    while (!client->Set(key, key).ok()) std::this_thread::yield();
+  }
+  server.Stop();
+  const MultiGetResult stopped = client->GetMulti(views);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (client->ServerOf(keys[i]) == 0) {
+      CHECK(stopped[i].outcome == KeyOutcome::kNotReached);
+      CHECK(absl::IsDeadlineExceeded(stopped.status(i)));
+    }
+  }
+  server.Continue();
+  while (client->GetMulti(views).not_reached() > 0) std::this_thread::yield();
+  const MultiGetResult well = client->GetMulti(views);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (well[i].hit()) CHECK(well[i].value == keys[i]);
+  }
+}
+
+TEST_CASE("threads on one connection each get their own answers while the server restarts",
+          "[client]") {
+  ServerProcess server;
+  const auto client = Connect(OptionsFor({server.server()}));
+  std::atomic<bool> stop{false};
+  std::atomic<int> wrong{0};
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; !stop; ++i) {
+        const std::string key = std::to_string(t) + ":" + std::to_string(i % 5);
+        (void)client->Set(key, key);
+        const auto got = client->Get(key);
+        if (!got.ok() || !got->has_value()) continue;
+        ++(**got == key ? right : wrong);
+      }
+    });
+  }
+  for (int restart = 0; restart < 3; ++restart) {
+    const int before = right;
+    while (right < before + 200) std::this_thread::yield();
+    server.Kill();
+    server.Start();
+  }
+  const int before = right;
+  while (right < before + 200) std::this_thread::yield();
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("options that contradict themselves are refused", "[client]") {
+  Server server;
+  server.host = "127.0.0.1";
+  CHECK(absl::IsInvalidArgument(Client::Make({}).status()));
+  ClientOptions options = OptionsFor({server});
+  options.key_prefix = "with blank ";
+  CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
+  options = OptionsFor({server});
+  options.connections_per_server = 0;
+  CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
+  options = OptionsFor({server});
+  options.request_timeout = absl::ZeroDuration();
+  CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
+  options = OptionsFor({server});
+  options.password = "a\r\nflush_all";
+  CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
+}
+
+}  // namespace cairn

@@ -1,0 +1,165 @@
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "cairn/server.h"
+
+namespace cairn {
+
+/// A conversation as the peer of a test sees it. Reads and writes wait; both end when the client
+/// hangs up or the test is over.
+class Conversation {
+ public:
+  explicit Conversation(int fd) : fd_(fd) {}
+
+  /// The next line, without its end; empty at the end of the conversation.
+  std::string Line() {
+    for (;;) {
+      const size_t end = input_.find("\r\n");
+      if (end != std::string::npos) {
+        std::string line = input_.substr(0, end);
+        input_.erase(0, end + 2);
+        return line;
+      }
+      if (!ReadMore()) return "";
+    }
+  }
+  /// Ends the conversation, so that what the test awaits fails, when the next line is another one.
+  void Expect(std::string_view line) {
+    if (Line() != line) shutdown(fd_, SHUT_RDWR);
+  }
+  void Skip(size_t bytes) {
+    while (input_.size() < bytes) {
+      if (!ReadMore()) return;
+    }
+    input_.erase(0, bytes);
+  }
+  void Send(std::string_view text) {
+    while (!text.empty()) {
+      const ssize_t sent = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return;
+      text.remove_prefix(static_cast<size_t>(sent));
+    }
+  }
+  /// Says nothing until the client hangs up or the test is over.
+  void Hang() {
+    while (ReadMore()) {
+    }
+  }
+
+ private:
+  bool ReadMore() {
+    char buffer[4096];
+    const ssize_t bytes = recv(fd_, buffer, sizeof(buffer), 0);
+    if (bytes <= 0) return false;
+    input_.append(buffer, static_cast<size_t>(bytes));
+    return true;
+  }
+
+  const int fd_;
+  std::string input_;
+};
+
+inline int Listen(uint16_t port, uint16_t* bound) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  socklen_t size = sizeof(address);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(fd, 64) != 0) {
+    close(fd);
+    return -1;
+  }
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  *bound = ntohs(address.sin_port);
+  return fd;
+}
+
+/// A port of the loopback where nobody listened a moment ago.
+inline uint16_t FreePort() {
+  uint16_t port = 0;
+  close(Listen(0, &port));
+  return port;
+}
+
+/// A server that says what a test wants it to say. `talk` is called for each connection, on a
+/// thread of its own, with the connection's number from 0; when it returns the connection is
+/// closed.
+class ScriptedPeer {
+ public:
+  using Talk = std::function<void(Conversation&, int)>;
+
+  explicit ScriptedPeer(Talk talk) : talk_(std::move(talk)) {
+    listener_ = Listen(0, &port_);
+    acceptor_ = std::thread([this] { Accept(); });
+  }
+  ~ScriptedPeer() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+      shutdown(listener_, SHUT_RDWR);
+      for (const int fd : open_) shutdown(fd, SHUT_RDWR);
+    }
+    acceptor_.join();
+    for (std::thread& thread : threads_) thread.join();
+    close(listener_);
+  }
+
+  Server server() const {
+    Server server;
+    server.host = "127.0.0.1";
+    server.port = port_;
+    return server;
+  }
+  int connections() const { return connections_.load(); }
+
+ private:
+  void Accept() {
+    for (;;) {
+      const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+      if (fd < 0) return;
+      const std::lock_guard lock(mutex_);
+      if (stopping_) {
+        close(fd);
+        return;
+      }
+      open_.push_back(fd);
+      const int number = connections_++;
+      threads_.emplace_back([this, fd, number] {
+        Conversation conversation(fd);
+        talk_(conversation, number);
+        const std::lock_guard closing(mutex_);
+        std::erase(open_, fd);
+        close(fd);
+      });
+    }
+  }
+
+  const Talk talk_;
+  int listener_ = -1;
+  uint16_t port_ = 0;
+  std::atomic<int> connections_{0};
+  std::mutex mutex_;
+  bool stopping_ = false;
+  std::vector<int> open_;
+  std::vector<std::thread> threads_;
+  std::thread acceptor_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <pwd.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cairn/server.h"
+#include "tests/client/scripted_peer.h"
+
+namespace cairn {
+
+/// A cache server as a process of its own, on a free port of the loopback.
+class ServerProcess {
+ public:
+  /// "cairnd" is the one that was built; any other name is looked up in PATH.
+  explicit ServerProcess(std::string program = "cairnd") : program_(std::move(program)) {
+    port_ = FreePort();
+    Start();
+  }
+  ~ServerProcess() { Kill(); }
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
+
+  bool running() const { return pid_ > 0; }
+  Server server() const {
+    Server server;
+    server.host = "127.0.0.1";
+    server.port = port_;
+    return server;
+  }
+
+  void Start() {
+    const std::string port = std::to_string(port_);
+    const passwd* const user = getpwuid(geteuid());
+    std::vector<std::string> words = {program_, "-l", "127.0.0.1", "-p", port, "-U",
+                                      "0",      "-m", "256",       "-t", "2"};
+    if (user != nullptr) words.insert(words.end(), {"-u", user->pw_name});
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    const std::string path = program_ == "cairnd" ? CAIRN_CAIRND : program_;
+    if (posix_spawnp(&pid_, path.c_str(), nullptr, nullptr, arguments.data(), environ) != 0) {
+      pid_ = -1;
+      return;
+    }
+    AwaitListening();
+  }
+  void Kill() { Signal(SIGKILL), Reap(); }
+  /// All its threads stand still when this returns.
+  void Stop() {
+    Signal(SIGSTOP);
+    if (pid_ > 0) waitpid(pid_, nullptr, WUNTRACED);
+  }
+  void Continue() { Signal(SIGCONT); }
+
+ private:
+  void Signal(int signal) {
+    if (pid_ > 0) kill(pid_, signal);
+  }
+  void Reap() {
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+  void AwaitListening() {
+    for (int tries = 0; tries < 2000; ++tries) {
+      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      sockaddr_in address = {};
+      address.sin_family = AF_INET;
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      address.sin_port = htons(port_);
+      const int result = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+      close(fd);
+      if (result == 0) return;
+      if (waitpid(pid_, nullptr, WNOHANG) == pid_) {
+        pid_ = -1;  // the program is not there, or did not start
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  const std::string program_;
+  uint16_t port_ = 0;
+  pid_t pid_ = -1;
+};
+
+}  // namespace cairn

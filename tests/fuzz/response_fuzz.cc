@@ -1,0 +1,100 @@
+// What a server may send, to the client's reader of answers: the first byte chooses what was asked,
+// the rest arrives whole and in pieces, and both ways have to be understood alike.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "client/answer_reader.h"
+#include "client/requests.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::string_view kKeys[] = {"a", "key", "b", "user:42"};
+
+void Ask(Call& call, uint8_t kind, Dialect dialect) {
+  call.answers.resize(std::size(kKeys));
+  const AnswerShape shapes[] = {AnswerShape::kValues, AnswerShape::kWord, AnswerShape::kNumber,
+                                AnswerShape::kLines};
+  const AnswerShape shape = shapes[kind % std::size(shapes)];
+  Part& part = call.AddPart(0, shape, shape == AnswerShape::kValues);
+  RequestWriter writer(&part, "", dialect);
+  for (uint32_t i = 0; i < std::size(kKeys); ++i) {
+    switch (shape) {
+      case AnswerShape::kValues:
+        writer.Read("gets", kKeys[i], i);
+        if (i == 1) writer.End();  // two request lines
+        break;
+      case AnswerShape::kWord:
+        writer.Store({StoreVerb::kSet, kKeys[i], "value", 0, 0, 0}, i);
+        break;
+      case AnswerShape::kNumber:
+        writer.Arithmetic(true, kKeys[i], 1, i);
+        break;
+      case AnswerShape::kLines:
+        if (i == 0) writer.Line("stats", "", i);
+        break;
+    }
+  }
+  writer.End();
+}
+
+struct Understood {
+  AnswerReader::Result result = AnswerReader::Result::kNeedMore;
+  size_t consumed = 0;
+  std::string answers;
+};
+
+Understood Understand(uint8_t kind, std::string_view bytes, size_t piece, bool direct) {
+  const Dialect dialect = (kind & 0x80) != 0 ? Dialect::kMeta : Dialect::kText;
+  CallRef call;
+  Ask(*call, kind, dialect);
+  AnswerReader reader;
+  reader.Start(&call->parts[0], dialect);
+  Understood understood;
+  std::string waiting;
+  for (size_t at = 0; at < bytes.size() && understood.result == AnswerReader::Result::kNeedMore;) {
+    const std::string_view next = bytes.substr(at, piece);
+    at += next.size();
+    const std::span<char> value = reader.AwaitedValue();
+    if (direct && waiting.empty() && value.size() >= next.size()) {
+      next.copy(value.data(), next.size());
+      reader.ValueArrived(next.size());
+      understood.consumed += next.size();
+      continue;
+    }
+    waiting.append(next);
+    std::string_view input = waiting;
+    understood.result = reader.Read(&input);
+    understood.consumed += waiting.size() - input.size();
+    waiting.erase(0, waiting.size() - input.size());
+  }
+  for (const Answer& answer : call->answers) {
+    understood.answers += std::to_string(static_cast<int>(answer.state)) + " ";
+    if (answer.state == AnswerState::kHit) {
+      understood.answers += std::to_string(answer.flags) + " ";
+      understood.answers += std::to_string(answer.number) + " ";
+      understood.answers.append(answer.data == nullptr ? "" : answer.data, answer.size);
+    }
+  }
+  return understood;
+}
+
+}  // namespace
+}  // namespace cairn
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 2) return 0;
+  const uint8_t kind = data[0];
+  const std::string_view bytes(reinterpret_cast<const char*>(data + 2), size - 2);
+  const size_t piece = data[1] % 16 + size_t{1};
+  const auto whole = cairn::Understand(kind, bytes, bytes.size(), false);
+  const auto pieces = cairn::Understand(kind, bytes, piece, (data[1] & 0x80) != 0);
+  if (whole.result != pieces.result || whole.answers != pieces.answers) abort();
+  if (whole.result == cairn::AnswerReader::Result::kDone && whole.consumed != pieces.consumed) {
+    abort();
+  }
+  return 0;
+}

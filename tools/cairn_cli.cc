@@ -1,0 +1,294 @@
+// cairn-cli: a pool of cache servers from the command line, as libcairn sees it.
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "cairn/client.h"
+
+namespace {
+
+// Exit codes, for scripts.
+constexpr int kDone = 0;
+constexpr int kNo = 1;  // a miss, or a condition that did not hold
+constexpr int kUsage = 2;
+constexpr int kFailed = 3;
+
+constexpr char kHelp[] =
+    "usage: cairn-cli [options] <command> [argument...]\n"
+    "\n"
+    "  get <key>...           values, each on a line after its key\n"
+    "  set <key> <value>      stores; \"-\" reads the value from the standard input\n"
+    "  add <key> <value>      stores unless there is a value\n"
+    "  delete <key>...        deletes\n"
+    "  touch <key>            gives a value the TTL of --ttl\n"
+    "  incr|decr <key> [n]    counts\n"
+    "  ring [<key>...]        where keys live; without keys, how even the placement is\n"
+    "  ping                   every server's version, and how long it took to tell\n"
+    "  stats [<group>]        every server's statistics\n"
+    "  flush_all              empties every server\n"
+    "\n"
+    "  --servers=<list>       host[:port[:weight]][ alias], or /path; separated by commas\n"
+    "                         (default: $CAIRN_SERVERS, or localhost)\n"
+    "  --placement=<name>     which server has which key (default: cairn)\n"
+    "  --hash-tag=<two characters>  hash only what is between them, e.g. {}\n"
+    "  --prefix=<text>        stands before every key\n"
+    "  --ttl=<duration>       of what is stored, e.g. 90s or 24h (default: none)\n"
+    "  --timeout=<duration>   of a call (default: 5s)\n"
+    "  --text                 classic protocol only\n"
+    "\n"
+    "Exits with 0; 1 for a miss or a condition that did not hold; 2 for a mistake on the command\n"
+    "line; 3 when a server was not reached or refused.\n";
+
+struct Settings {
+  cairn::ClientOptions client;
+  absl::Duration ttl = absl::InfiniteDuration();
+  std::vector<std::string_view> words;
+};
+
+int Complain(const std::string& what) {
+  fprintf(stderr, "cairn-cli: %s\n", what.c_str());
+  return kUsage;
+}
+
+int Fail(const absl::Status& status) {
+  fprintf(stderr, "cairn-cli: %s\n", std::string(status.message()).c_str());
+  return kFailed;
+}
+
+void Print(std::string_view text) { fwrite(text.data(), 1, text.size(), stdout); }
+
+absl::Status ReadServers(std::string_view list, std::vector<cairn::Server>* servers) {
+  servers->clear();
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    absl::StatusOr<cairn::Server> server = cairn::Server::Parse(list.substr(0, comma));
+    if (!server.ok()) return server.status();
+    servers->push_back(*std::move(server));
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadDuration(std::string_view text, absl::Duration* duration) {
+  if (absl::ParseDuration(std::string(text), duration)) return absl::OkStatus();
+  return absl::InvalidArgumentError("not a duration such as 90s: \"" + std::string(text) + "\"");
+}
+
+absl::Status ReadOption(std::string_view word, Settings* settings) {
+  const size_t equals = std::min(word.find('='), word.size());
+  const std::string_view name = word.substr(0, equals);
+  const std::string_view value = word.substr(std::min(equals + 1, word.size()));
+  cairn::ClientOptions& client = settings->client;
+  if (name == "--servers") return ReadServers(value, &client.servers);
+  if (name == "--ttl") return ReadDuration(value, &settings->ttl);
+  if (name == "--timeout") return ReadDuration(value, &client.call_timeout);
+  if (name == "--placement") {
+    const absl::StatusOr<cairn::PlacementPreset> preset = cairn::PresetFromName(value);
+    if (!preset.ok()) return preset.status();
+    const std::string tag = client.placement.hash_tag;
+    client.placement = cairn::PlacementOptions::For(*preset);
+    client.placement.hash_tag = tag;
+  } else if (name == "--hash-tag") {
+    client.placement.hash_tag = value;
+  } else if (name == "--prefix") {
+    client.key_prefix = value;
+  } else if (word == "--text") {
+    client.protocol = cairn::ClientOptions::Protocol::kText;
+  } else {
+    return absl::InvalidArgumentError("no such option: " + std::string(word));
+  }
+  return absl::OkStatus();
+}
+
+int Get(cairn::Client& client, const Settings& settings) {
+  const std::vector<std::string_view> keys(settings.words.begin() + 1, settings.words.end());
+  const cairn::MultiGetResult got = client.GetMulti(keys);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (got[i].outcome == cairn::KeyOutcome::kNotReached) Fail(got.status(i));
+    if (!got[i].hit()) continue;
+    if (keys.size() > 1) {
+      Print(keys[i]);
+      Print(" ");
+    }
+    Print(got[i].value);
+    Print("\n");
+  }
+  if (got.not_reached() > 0) return kFailed;
+  return got.misses() > 0 ? kNo : kDone;
+}
+
+int Store(cairn::Client& client, const Settings& settings) {
+  std::string value(settings.words[2]);
+  if (value == "-") {
+    value.clear();
+    char buffer[65536];
+    while (const size_t bytes = fread(buffer, 1, sizeof(buffer), stdin)) {
+      value.append(buffer, bytes);
+    }
+  }
+  cairn::WriteOptions options;
+  options.ttl = settings.ttl;
+  if (settings.words[0] == "set") {
+    const absl::Status status = client.Set(settings.words[1], value, options);
+    return status.ok() ? kDone : Fail(status);
+  }
+  const absl::StatusOr<bool> added = client.Add(settings.words[1], value, options);
+  if (!added.ok()) return Fail(added.status());
+  return *added ? kDone : kNo;
+}
+
+int Delete(cairn::Client& client, const Settings& settings) {
+  const std::vector<std::string_view> keys(settings.words.begin() + 1, settings.words.end());
+  const cairn::MultiWriteResult deleted = client.DeleteMulti(keys);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!deleted.status(i).ok()) Fail(deleted.status(i));
+  }
+  if (deleted.failed_count() > 0) return kFailed;
+  return deleted.done_count() == keys.size() ? kDone : kNo;
+}
+
+int Touch(cairn::Client& client, const Settings& settings) {
+  const absl::StatusOr<bool> touched = client.Touch(settings.words[1], settings.ttl);
+  if (!touched.ok()) return Fail(touched.status());
+  return *touched ? kDone : kNo;
+}
+
+int Count(cairn::Client& client, const Settings& settings) {
+  uint64_t delta = 1;
+  if (settings.words.size() > 2) {
+    char* end = nullptr;
+    const std::string text(settings.words[2]);
+    delta = strtoull(text.c_str(), &end, 10);
+    if (*end != '\0' || text.empty()) return Complain("not a number: " + text);
+  }
+  const auto number = settings.words[0] == "incr" ? client.Increment(settings.words[1], delta)
+                                                  : client.Decrement(settings.words[1], delta);
+  if (!number.ok()) return Fail(number.status());
+  if (!number->has_value()) return kNo;
+  Print(std::to_string(**number) + "\n");
+  return kDone;
+}
+
+int ShowRing(cairn::Client& client, const Settings& settings) {
+  if (settings.words.size() > 1) {
+    for (size_t i = 1; i < settings.words.size(); ++i) {
+      Print(std::string(settings.words[i]) + " " +
+            client.server(client.ServerOf(settings.words[i])).Address() + "\n");
+    }
+    return kDone;
+  }
+  constexpr size_t kSamples = 100'000;
+  std::vector<size_t> counts(client.server_count());
+  for (size_t i = 0; i < kSamples; ++i) ++counts[client.ServerOf("sample:" + std::to_string(i))];
+  double weights = 0;
+  for (size_t i = 0; i < counts.size(); ++i) weights += std::max(1u, client.server(i).weight);
+  Print("server, weight, share of 100,000 keys, and that as a part of the weight's share\n");
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const cairn::Server& server = client.server(i);
+    const double share = static_cast<double>(counts[i]) / kSamples;
+    printf("%s %u %.2f%% %.3f\n", server.Address().c_str(), server.weight, share * 100,
+           share * weights / std::max(1u, server.weight));
+  }
+  return kDone;
+}
+
+int Ping(cairn::Client& client) {
+  int result = kDone;
+  for (size_t i = 0; i < client.server_count(); ++i) {
+    const absl::Time begin = absl::Now();
+    const absl::StatusOr<std::string> version = client.Version(i);
+    if (!version.ok()) {
+      result = Fail(version.status());
+      continue;
+    }
+    printf("%s %s %.3f ms\n", client.server(i).Address().c_str(), version->c_str(),
+           absl::ToDoubleMilliseconds(absl::Now() - begin));
+  }
+  return result;
+}
+
+int ShowStats(cairn::Client& client, const Settings& settings) {
+  int result = kDone;
+  for (size_t i = 0; i < client.server_count(); ++i) {
+    const auto stats =
+        client.Stats(i, settings.words.size() > 1 ? settings.words[1] : std::string_view());
+    if (!stats.ok()) {
+      result = Fail(stats.status());
+      continue;
+    }
+    for (const auto& [name, value] : *stats) {
+      Print(client.server(i).Address() + " " + name + " " + value + "\n");
+    }
+  }
+  return result;
+}
+
+int FlushAll(cairn::Client& client) {
+  const absl::Status status = client.FlushAll();
+  return status.ok() ? kDone : Fail(status);
+}
+
+struct Command {
+  std::string_view name;
+  size_t arguments_min;
+  size_t arguments_max;
+  int (*run)(cairn::Client&, const Settings&);
+};
+
+constexpr size_t kAny = 1'000'000;
+const Command kCommands[] = {
+    {"get", 1, kAny, Get},
+    {"set", 2, 2, Store},
+    {"add", 2, 2, Store},
+    {"delete", 1, kAny, Delete},
+    {"touch", 1, 1, Touch},
+    {"incr", 1, 2, Count},
+    {"decr", 1, 2, Count},
+    {"ring", 0, kAny, ShowRing},
+    {"ping", 0, 0, [](cairn::Client& client, const Settings&) { return Ping(client); }},
+    {"stats", 0, 1, ShowStats},
+    {"flush_all", 0, 0, [](cairn::Client& client, const Settings&) { return FlushAll(client); }},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings settings;
+  const char* const from_environment = getenv("CAIRN_SERVERS");
+  absl::Status status = ReadServers(from_environment == nullptr ? "localhost" : from_environment,
+                                    &settings.client.servers);
+  for (int i = 1; i < argc && status.ok(); ++i) {
+    const std::string_view word = argv[i];
+    if (settings.words.empty() && (word == "--help" || word == "-h")) {
+      Print(kHelp);
+      return kDone;
+    }
+    if (settings.words.empty() && word.starts_with("--")) {
+      status = ReadOption(word, &settings);
+    } else {
+      settings.words.push_back(word);
+    }
+  }
+  if (!status.ok()) return Complain(std::string(status.message()));
+  if (settings.words.empty()) return Complain("no command; see --help");
+  const auto* const command =
+      std::find_if(std::begin(kCommands), std::end(kCommands),
+                   [&](const Command& each) { return each.name == settings.words[0]; });
+  const size_t arguments = settings.words.size() - 1;
+  if (command == std::end(kCommands) || arguments < command->arguments_min ||
+      arguments > command->arguments_max) {
+    return Complain("no such command, or not its arguments; see --help");
+  }
+  const absl::StatusOr<std::unique_ptr<cairn::Client>> client =
+      cairn::Client::Make(settings.client);
+  if (!client.ok()) return Complain(std::string(client.status().message()));
+  return command->run(**client, settings);
+}
