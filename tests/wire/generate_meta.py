@@ -107,7 +107,7 @@ def _md(context):
         letters.append("x")
         arguments["E"] = [b"1000000000001", b"1000000000004"]
     chosen, parts = _flags(context, letters, arguments, 4)
-    key, word = _key(context, chosen, parts)
+    key, word = _key(context, chosen, parts, changes=b" x" in parts)
     return Command(b"md " + word, *_bind(parts, key), _end(context), counts=[key])
 
 
