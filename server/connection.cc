@@ -86,8 +86,13 @@ short Connection::EventsOf(short what) const {
 
 void Connection::Rest() {
   if (waiting_for_ == EV_READ && readable_ && transport_->ShortReadMeansEmpty()) {
-    event_active(&event_, EV_READ, 0);
+    worker_->ComeBackTo(this);
   }
+}
+
+void Connection::ComeBack() {
+  comes_back = false;
+  event_active(&event_, EV_READ, 0);
 }
 
 void Connection::NoteRead(const IoResult& read, size_t room) {
@@ -270,7 +275,7 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
     WaitFor(EV_READ);
     if (yielded || continuing) {
       if (yielded) ++worker_->stats()->conn_yields;
-      event_active(&event_, EV_READ, 0);
+      worker_->ComeBackTo(this);
       return Turn::kWait;
     }
     return Turn::kAgain;

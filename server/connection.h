@@ -49,11 +49,14 @@ class Connection {
 
   /// The first key that `input`, just read, asks for; empty when unknown. A hint.
   std::string_view FirstKey(std::string_view input) const;
+  /// Goes on where the last turn left off: see Worker::ComeBackTo.
+  void ComeBack();
   /// Serves what was handed to Worker::ServeLater.
   void ServeBatched(std::string_view input);
 
-  size_t worker_slot = 0;  ///< the worker's: where it keeps this connection
-  bool batched = false;    ///< the worker's: input of this connection waits to be served
+  size_t worker_slot = 0;   ///< the worker's: where it keeps this connection
+  bool batched = false;     ///< the worker's: input of this connection waits to be served
+  bool comes_back = false;  ///< the worker's: ComeBack will be called
 
  private:
   enum class Turn : uint8_t { kWait, kAgain, kClosed };

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <utility>
@@ -23,7 +24,7 @@ constexpr unsigned kMaxIdleDrainChecks = 4;
 constexpr size_t kMaxBatchedReads = 16;
 // A read that finds less room would cut requests for no reason.
 constexpr size_t kLeastBatchRoom = Worker::kInputBufferBytes / 4;
-// Past this, the output buffer of a rare large answer is given back.
+// Past this, the input buffer of a rare large request is given back.
 constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
 
 unsigned MaxRequests(const Settings& settings) {
@@ -77,13 +78,29 @@ void Worker::Start() {
 void Worker::Run() {
   while (event_base_loop(base_.get(), EVLOOP_ONCE) == 0 && !event_base_got_break(base_.get())) {
     ServeBatch();
+    for (Connection* const connection : std::exchange(come_back_, {})) {
+      if (connection != nullptr) connection->ComeBack();
+    }
     clock_is_of_turn_ = false;
   }
+}
+
+void Worker::ComeBackTo(Connection* connection) {
+  if (connection->comes_back) return;
+  connection->comes_back = true;
+  come_back_.push_back(connection);
+}
+
+void Worker::TrimInputBuffer() {
+  if (input_buffer_.size() <= kKeptInputBytes) return;
+  input_buffer_.resize(kKeptInputBytes);
+  input_buffer_.shrink_to_fit();
 }
 
 std::span<char> Worker::BatchRoom() {
   const bool full = input_buffer_.size() - batch_bytes_ < kLeastBatchRoom;
   if (full || batch_.size() == kMaxBatchedReads) ServeBatch();
+  if (batch_.empty()) TrimInputBuffer();
   return std::span(input_buffer_).subspan(batch_bytes_);
 }
 
@@ -171,6 +188,10 @@ void Worker::Remove(Connection* connection) {
       if (read.connection == connection) read.connection = nullptr;
     }
   }
+  if (connection->comes_back) {
+    std::replace(come_back_.begin(), come_back_.end(), connection,
+                 static_cast<Connection*>(nullptr));
+  }
   const size_t slot = connection->worker_slot;
   const std::unique_ptr<Connection> removed = std::move(connections_[slot]);
   if (slot + 1 != connections_.size()) {
@@ -189,10 +210,7 @@ std::span<char> Worker::InputBuffer(size_t saved) {
   ServeBatch();
   const size_t wanted = saved + kInputBufferBytes;
   if (input_buffer_.size() < wanted) input_buffer_.resize(wanted);
-  if (input_buffer_.size() > kKeptInputBytes && wanted <= kKeptInputBytes) {
-    input_buffer_.resize(kKeptInputBytes);
-    input_buffer_.shrink_to_fit();
-  }
+  if (wanted <= kKeptInputBytes) TrimInputBuffer();
   return std::span(input_buffer_).first(wanted);
 }
 

@@ -93,12 +93,18 @@ class Worker {
   void HoldOutput(size_t bytes);
   void ReleaseOutput(size_t bytes);
 
+  /// Calls connection->ComeBack() in the next turn of the loop, which looks for other clients
+  /// before.
+  void ComeBackTo(Connection* connection);
+
   /// Deletes `connection`.
   void Remove(Connection* connection);
 
  private:
   void Run();
   void ServeBatch();
+  /// Gives back what a rare large request has made of the input buffer.
+  void TrimInputBuffer();
   void Admit(Arrival arrival);
   void RunPosted();
   void CloseIdle();
@@ -123,7 +129,8 @@ class Worker {
     std::string_view input;
   };
   std::vector<Batched> batch_;
-  size_t batch_bytes_ = 0;  ///< of input_buffer_
+  size_t batch_bytes_ = 0;              ///< of input_buffer_
+  std::vector<Connection*> come_back_;  ///< null: gone
   bool clock_is_of_turn_ = false;
   Output output_;
   std::vector<std::unique_ptr<Connection>> connections_;

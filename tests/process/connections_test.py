@@ -4,6 +4,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -228,13 +229,21 @@ class Reasons(checks.ServerCase):
                                 (b"GET / HTTP/1.1\r\n", b"error")):
             with self.subTest(request[:20]):
                 client = self.server.connect()
+                port = b" rport=%d " % client.sock.getsockname()[1]
                 client.send(request)
                 if reason == b"normal":
                     client.half_close()
                 client.read_all()
                 client.close()
-                self.assertRegex(watcher.read_line(), rb"^ts=\d+\.\d+ gid=\d+ type=conn_new rip=127\.0\.0\.1 ")
-                line = watcher.read_line()
+
+                def line_of_it():
+                    """Others may still be leaving: who waited for the server to start."""
+                    while port not in (line := watcher.read_line()):
+                        pass
+                    return line
+
+                self.assertRegex(line_of_it(), rb"^ts=\d+\.\d+ gid=\d+ type=conn_new rip=127\.0\.0\.1 ")
+                line = line_of_it()
                 self.assertRegex(line, rb"^ts=\d+\.\d+ gid=\d+ type=conn_close rip=127\.0\.0\.1 ")
                 self.assertIn(b"reason=" + reason + b" ", line)
 
@@ -251,6 +260,38 @@ class Fairness(checks.ServerCase):
         replies = b"VALUE a 0 1\r\nx\r\nEND\r\n" * 1000
         self.assertEqual(greedy.read_exactly(len(replies)), replies)
         self.assertGreater(int(modest.stats()["conn_yields"]), 0)
+
+
+class Endless(checks.ServerCase):
+    """A client that sends without end fills every read; the others of its worker are served all the same."""
+
+    options = ["-t", "1", "-I", "64m", "-m", "256"]
+
+    def test_small_requests(self):
+        self.send_without_end(b"set a 0 0 1 noreply\r\nx\r\n" * 20000)
+
+    def test_large_values(self):
+        size = 60 << 20
+        self.send_without_end(b"set a 0 0 %d noreply\r\n%s\r\n" % (size, b"x" * size))
+
+    def send_without_end(self, requests):
+        greedy, modest = self.client(), self.client()
+        end = threading.Event()
+
+        def send():
+            while not end.is_set():
+                greedy.send(requests)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            for _ in range(100):
+                self.assertTrue(speaks(modest))
+            with self.server.connect() as late:
+                self.assertTrue(speaks(late))
+        finally:
+            end.set()
+            sender.join()
 
 
 class Edges(checks.ServerCase):
