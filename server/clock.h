@@ -31,8 +31,12 @@ class Clock {
 
   /// Debug only: stops, resumes and shifts the clock.
   void Pause();
-  /// Stops it at a time of the test's choice: what depends on parts of a second then repeats.
-  void PauseAt(storage::Time when) { paused_at_ms_.store(when.ms, std::memory_order_relaxed); }
+  /// Stops it at a time of the test's choice, so that what depends on the time repeats. Before
+  /// others use it.
+  void PauseAt(storage::Time when, int64_t origin_unix_seconds) {
+    paused_at_ms_.store(when.ms, std::memory_order_relaxed);
+    origin_unix_seconds_ = origin_unix_seconds;
+  }
   void Resume();
   void Shift(int64_t seconds);
 

@@ -29,6 +29,7 @@ class ServerFixture {
  public:
   /// Store time at first; no multiple of any unit that times are kept in.
   static constexpr int64_t kStartMs = 10'030;
+  static constexpr int64_t kOriginUnixSeconds = 1'700'000'000;
 
   explicit ServerFixture(Settings with = {})
       : settings(std::move(with)),
@@ -59,7 +60,7 @@ class ServerFixture {
     server.request_shutdown = [this](bool graceful) { shutdown = graceful ? 2 : 1; };
     worker.server = &server;
     worker.stats = worker_stats.get();
-    clock.PauseAt({kStartMs});
+    clock.PauseAt({kStartMs}, kOriginUnixSeconds);
     worker.now = clock.Now();
   }
 
