@@ -118,9 +118,10 @@ void Acceptor::AcceptFrom(Listener& listener) {
 }
 
 void Acceptor::TurnAway(int fd) {
+  // Before the client can know of it.
+  server_->process->rejected_connections.fetch_add(1, std::memory_order_relaxed);
   (void)send(fd, kTooMany.data(), kTooMany.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   close(fd);
-  server_->process->rejected_connections.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Acceptor::Place(Listener& listener, int fd, const sockaddr_storage& peer, socklen_t) {

@@ -63,7 +63,12 @@ int Fail(const absl::Status& status) {
   return kFailed;
 }
 
-void Print(std::string_view text) { fwrite(text.data(), 1, text.size(), stdout); }
+template <typename... Texts>
+void Print(const Texts&... texts) {
+  for (const std::string_view text : {std::string_view(texts)...}) {
+    fwrite(text.data(), 1, text.size(), stdout);
+  }
+}
 
 absl::Status ReadServers(std::string_view list, std::vector<cairn::Server>* servers) {
   servers->clear();
@@ -114,12 +119,8 @@ int Get(cairn::Client& client, const Settings& settings) {
   for (size_t i = 0; i < keys.size(); ++i) {
     if (got[i].outcome == cairn::KeyOutcome::kNotReached) Fail(got.status(i));
     if (!got[i].hit()) continue;
-    if (keys.size() > 1) {
-      Print(keys[i]);
-      Print(" ");
-    }
-    Print(got[i].value);
-    Print("\n");
+    if (keys.size() > 1) Print(keys[i], " ");
+    Print(got[i].value, "\n");
   }
   if (got.not_reached() > 0) return kFailed;
   return got.misses() > 0 ? kNo : kDone;
@@ -225,7 +226,7 @@ int ShowStats(cairn::Client& client, const Settings& settings) {
       continue;
     }
     for (const auto& [name, value] : *stats) {
-      Print(client.server(i).Address() + " " + name + " " + value + "\n");
+      Print(client.server(i).Address(), " ", name, " ", value, "\n");
     }
   }
   return result;
