@@ -106,7 +106,7 @@ class Index {
   static uint32_t FilterBit(uint64_t tag) {
     return uint32_t{1} << (tag >> (index_entry::kTagBits - 5));
   }
-  static bool MayBeSpilled(const Line& line, uint64_t tag) {
+  __attribute__((no_sanitize("thread"))) static bool MayBeSpilled(const Line& line, uint64_t tag) {
     return (__atomic_load_n(&line.filter, __ATOMIC_RELAXED) & FilterBit(tag)) != 0;
   }
   Line* LineOf(uint64_t hash) const { return &lines_[index_entry::BucketOf(hash, bucket_count())]; }

@@ -48,6 +48,7 @@ class Subject:
         self.control = None
         self.cas_names = normalise.CasNames()
         self.played = 0
+        self.fewest_connections = None
 
     def begin(self, fresh):
         """An empty cache, no connections, counters at zero."""
@@ -55,12 +56,25 @@ class Subject:
         self.played += 1
         if fresh or self.played % RESTART_EVERY == 0 or not self.server.alive():
             self.server.restart()
+            self.fewest_connections = None
         self.control = self.server.connect(PATIENCE)
+        self.await_the_end_of_others()
         for request, reply in ((b"flush_all\r\n", b"OK\r\n"), (b"stats reset\r\n", b"RESET\r\n")):
             got = self.control.ask(request)
             if got != reply:
                 raise servers.ServerError(f"{request!r} answered {got!r}")
         self.cas_names = normalise.CasNames()
+
+    def await_the_end_of_others(self):
+        """A connection that was left with requests on it may be served by another thread, later than the next ones."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            count = int(self.control.stats()["curr_connections"])
+            self.fewest_connections = min(count, self.fewest_connections or count)
+            if count == self.fewest_connections:
+                return
+            if time.monotonic() > deadline:
+                raise servers.ServerError(f"{count} connections, {self.fewest_connections} expected")
 
     def end(self):
         for connection in self.connections.values():
