@@ -18,14 +18,6 @@ std::string_view KeyIn(std::string_view rest) {
   return key.size() <= kMaxKeyTokenBytes ? key : std::string_view();
 }
 
-std::string_view TokenAfter(size_t tokens, std::string_view rest) {
-  for (; tokens != 0; --tokens) NextToken(&rest);
-  return NextToken(&rest);
-}
-
-/// Where in the tokens behind the key of a store its length stands.
-size_t TokensBeforeBytes(Shape shape) { return shape == Shape::kMetaStore ? 0 : 2; }
-
 }  // namespace
 
 std::string_view NextTextKey(std::string_view* input) {
@@ -61,8 +53,11 @@ std::string_view NextTextKey(std::string_view* input) {
   }
   const std::string_view key = KeyIn(rest);
   NextToken(&rest);
-  const std::optional<uint32_t> body_bytes =
-      ParseStrictUint32(TokenAfter(TokensBeforeBytes(shape), rest));
+  if (shape != Shape::kMetaStore) {
+    NextToken(&rest);  // the flags
+    NextToken(&rest);  // the expiry
+  }
+  const std::optional<uint32_t> body_bytes = ParseStrictUint32(NextToken(&rest));
   const size_t skipped = body_bytes ? size_t{*body_bytes} + kTerminatorBytes : 0;
   input->remove_prefix(std::min(input->size(), skipped));
   return key;

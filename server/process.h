@@ -10,10 +10,10 @@
 
 #include "server/settings.h"
 
-/// The life of the process outside its event loops. Everything here is called before there
-/// are threads (or when they are gone), in this order: HoldSignals, RaiseLimits, DropPrivileges,
-/// Daemon::Start, LockMemory, IgnoreSigPipe, WritePortFile and PidFile::Write once the listeners
-/// stand, ReleaseSignals when signals have handlers, and Daemon::Ready.
+/// The life of the process outside its event loops. Everything here but Daemon::Ready is called
+/// before there are threads (or when they are gone), in this order: HoldSignals, RaiseLimits,
+/// DropPrivileges, Daemon::Start, LockMemory, IgnoreSigPipe, WritePortFile and PidFile::Write once
+/// the listeners stand, ReleaseSignals when signals have handlers, and Daemon::Ready.
 namespace cairn::server {
 
 /// Why the start stops: a line for stderr and memcached's exit code for it.

@@ -13,8 +13,6 @@ namespace cairn::server {
 namespace {
 
 constexpr char kBinaryRequestMagic = '\x80';
-// As many requests' memory as the nearest cache holds along with what serving them touches.
-constexpr size_t kRequestsAhead = 32;
 
 }  // namespace
 
@@ -52,7 +50,7 @@ Progress Session::Process(std::string_view input, Output* out, unsigned max_requ
     if (options_.protocol == WireProtocol::kNegotiating) {
       options_.protocol = TalksBinary(left) ? WireProtocol::kBinary : WireProtocol::kText;
     }
-    if (consumed >= ahead) ahead = consumed + PrefetchAhead(left);
+    if (consumed >= ahead) ahead = consumed + PrefetchAhead(left, max_requests - requests);
     first_of_input = consumed == 0;
     awaits_body = false;
     const Step step = options_.protocol == WireProtocol::kBinary ? ProcessBinary(*this, left)
@@ -86,25 +84,25 @@ bool Session::TalksBinary(std::string_view input) const {
 }
 
 std::string_view Session::FirstKey(std::string_view input) const {
-  if (!at_rest()) return {};
-  return TalksBinary(input) ? protocol::NextBinaryKey(&input) : protocol::NextTextKey(&input);
+  return at_rest() ? TakeKey(&input) : std::string_view();
 }
 
-size_t Session::PrefetchAhead(std::string_view input) const {
-  const bool binary = TalksBinary(input);
+std::string_view Session::TakeKey(std::string_view* input) const {
+  return TalksBinary(*input) ? protocol::NextBinaryKey(input) : protocol::NextTextKey(input);
+}
+
+size_t Session::PrefetchAhead(std::string_view input, unsigned max_requests) const {
   std::string_view rest = input;
-  const auto next = [&] {
-    return binary ? protocol::NextBinaryKey(&rest) : protocol::NextTextKey(&rest);
-  };
-  std::string_view key = next();
+  std::string_view key = TakeKey(&rest);
   if (rest.empty()) return input.size();  // one alone has nothing to overlap with
   const storage::Store& store = *worker_->server->store;
-  std::array<storage::Key, kRequestsAhead> keys;
+  std::array<storage::Key, storage::Store::kPrefetchedKeys> keys;
+  const size_t most = std::min<size_t>(keys.size(), max_requests);
   size_t count = 0;
   for (size_t requests = 1;; ++requests) {
     if (!key.empty()) keys[count++] = store.MakeKey(key);
-    if (requests == kRequestsAhead || rest.empty()) break;
-    key = next();
+    if (requests == most || rest.empty()) break;
+    key = TakeKey(&rest);
   }
   store.Prefetch(std::span(keys).first(count));
   return input.size() - rest.size();

@@ -148,9 +148,12 @@ class Session {
  private:
   /// Whether `input`, not empty, is of the binary protocol.
   bool TalksBinary(std::string_view input) const;
-  /// Asks for the memory that the next requests of `input` will touch, many at a time, so that its
-  /// latencies overlap. Returns how much of the input that was.
-  size_t PrefetchAhead(std::string_view input) const;
+  /// Takes a request off the front of `input`, not empty: see protocol/next_key.h.
+  std::string_view TakeKey(std::string_view* input) const;
+  /// Asks for the memory that the next requests of `input`, some dozens but not more than
+  /// `max_requests`, will touch, so that its latencies overlap. Returns how much of the input that
+  /// was.
+  size_t PrefetchAhead(std::string_view input, unsigned max_requests) const;
   /// Copies input into the pending transfer; returns how much it took.
   size_t ReceiveTransfer(std::string_view input);
   void AdvanceTransfer(size_t n);

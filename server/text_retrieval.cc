@@ -18,8 +18,6 @@ using storage::FetchStatus;
 using storage::ItemView;
 
 constexpr std::string_view kEnd = "END\r\n";
-// As many items' memory as the nearest cache holds.
-constexpr size_t kKeysAtOnce = 32;
 // "VALUE ", key, flags, bytes and CAS with their spaces, CRLF.
 constexpr size_t kMaxHeaderBytes =
     6 + storage::kMaxKeyBytes + 3 * (1 + protocol::kMaxDecimalBytes) + 2;
@@ -103,7 +101,7 @@ void ServeKey(Session& session, const storage::Key& key, const Retrieval& retrie
 /// Takes the next keys off the front of `tokens` and asks for the memory they are in, so that its
 /// latencies overlap. Returns how many.
 size_t TakeKeys(const storage::Store& store, std::string_view* tokens,
-                std::span<storage::Key, kKeysAtOnce> keys) {
+                std::span<storage::Key, storage::Store::kPrefetchedKeys> keys) {
   size_t count = 0;
   for (; count < keys.size(); ++count) {
     const std::string_view token = protocol::NextToken(tokens);
@@ -122,7 +120,7 @@ bool ServeKeys(Session& session, std::string_view* tokens, const Retrieval& retr
     session.out().Append(kEnd);
     return true;
   }
-  std::array<storage::Key, kKeysAtOnce> keys;
+  std::array<storage::Key, storage::Store::kPrefetchedKeys> keys;
   const char* const end = tokens->data() + tokens->size();
   while (const size_t count = TakeKeys(session.store(), tokens, keys)) {
     for (const storage::Key& key : std::span(keys).first(count)) {

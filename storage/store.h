@@ -247,8 +247,10 @@ class Store {
   Key MakeKey(std::string_view bytes) const;
 
   /// Starts loading the memory that operations on `keys` will touch, for all of them at once, so
-  /// that its latencies overlap; to be called shortly before. Some dozens fill the nearest cache.
+  /// that its latencies overlap; to be called shortly before.
   void Prefetch(std::span<const Key> keys) const;
+  /// What so many keys touch fits the nearest cache, along with what serving them does.
+  static constexpr size_t kPrefetchedKeys = 32;
 
   /// An item's size as operators know it (memcached's accounting: 48 bytes of header, CAS, key and
   /// NUL, client flags when not 0, value and CRLF). It is what max_item_bytes limits and what
