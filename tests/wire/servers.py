@@ -11,7 +11,9 @@ only.
 """
 
 import atexit
+import errno
 import os
+import random
 import shutil
 import signal
 import socket
@@ -59,10 +61,19 @@ def find_oracle(path=None):
 
 
 def free_port(kind=socket.SOCK_STREAM):
-    """A loopback port nobody listens on now (somebody may take it later: see Server.start)."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of the loopback that was free just now. It lies below those that the kernel gives to outgoing connections: one of
+    those would soon be taken by a test that runs beside this one."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        end = int(file.read().split()[0])
+    while True:
+        with socket.socket(socket.AF_INET, kind) as sock:
+            try:
+                sock.bind(("127.0.0.1", random.randrange(min(10240, end - 1), end)))
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
+                continue
+            return sock.getsockname()[1]
 
 
 def tool(name):
