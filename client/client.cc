@@ -40,7 +40,7 @@ Client::~Client() = default;
 
 size_t Client::server_count() const { return impl_->servers().size(); }
 const Server& Client::server(size_t index) const { return impl_->servers()[index]->server(); }
-size_t Client::ServerOf(std::string_view key) const { return impl_->ServerOf(key); }
+size_t Client::ServerOf(std::string_view key) const { return impl_->router().Look(key); }
 
 absl::StatusOr<std::optional<std::string>> Client::Get(std::string_view key,
                                                        const CallOptions& options) {
@@ -58,9 +58,11 @@ absl::StatusOr<std::optional<Item>> Client::Gets(std::string_view key, const Cal
 
 absl::StatusOr<std::optional<Item>> Client::GetAndTouch(std::string_view key, absl::Duration ttl,
                                                         const CallOptions& options) {
-  const std::string verb = "gats " + std::to_string(ExptimeOf(ttl, absl::Now()));
-  return ItemOf(impl_->RunSingle(key, AnswerShape::kValues, true, options.timeout,
-                                 [&](RequestWriter& writer) { writer.Read(verb, key, 0); }));
+  const int64_t exptime = ExptimeOf(ttl, absl::Now());
+  return ItemOf(impl_->RunSingle(
+      key, AnswerShape::kValues, true, options.timeout, [&](RequestWriter& writer) {
+        writer.Read("gats " + std::to_string(writer.Capped(exptime)), key, 0);
+      }));
 }
 
 MultiGetResult Client::GetMulti(std::span<const std::string_view> keys, const CallOptions& options,
@@ -198,14 +200,17 @@ absl::Status Client::FlushAll(const CallOptions& options) {
   ResultImpl result;
   Call& call = *result.call;
   call.answers.resize(server_count());
-  for (uint32_t i = 0; i < server_count(); ++i) {
+  uint32_t asked = 0;
+  for (size_t i = 0; i < server_count(); ++i) {
+    if (server(i).down) continue;
     Part& part = call.AddPart(static_cast<uint16_t>(i), AnswerShape::kWord, false);
-    call.answers[i].part = i;
-    RequestWriter(&part, {}, Dialect::kText).Line("flush_all", "OK", i);
+    call.answers[asked].part = asked;
+    RequestWriter(&part, {}, Dialect::kText).Line("flush_all", "OK", asked);
+    ++asked;
   }
   impl_->Run(call, impl_->DeadlineAfter(options.timeout));
   result.Snapshot();
-  for (uint32_t i = 0; i < server_count(); ++i) {
+  for (uint32_t i = 0; i < asked; ++i) {
     if (absl::Status status = result.StatusOf(i); !status.ok()) return status;
   }
   return absl::OkStatus();

@@ -8,14 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "cairn/client.h"
 #include "client/channel.h"
 #include "client/requests.h"
 #include "client/result_impl.h"
+#include "client/router.h"
 #include "client/server_state.h"
 
 namespace cairn {
@@ -28,10 +27,8 @@ class Client::Impl {
   absl::Status Init();
 
   const ClientOptions& options() const { return options_; }
-  const std::vector<std::unique_ptr<ServerState>>& servers() const { return servers_; }
-
-  uint16_t ServerOf(std::string_view key);
-  void ServersOf(std::span<const std::string_view> keys, std::span<uint16_t> chosen);
+  const std::vector<std::unique_ptr<ServerState>>& servers() const { return router_.servers(); }
+  Router& router() { return router_; }
 
   /// One key's call: the shape of its answer, what to write, and the answer. `write` is called with
   /// a RequestWriter.
@@ -45,7 +42,7 @@ class Client::Impl {
   absl::StatusOr<Single> RunSingle(std::string_view key, AnswerShape shape, bool is_read,
                                    absl::Duration timeout, const Write& write) {
     if (absl::Status status = CheckKey(options_.key_prefix, key); !status.ok()) return status;
-    return RunOnServer(ServerOf(key), shape, is_read, timeout, write);
+    return RunOnServer(router_.Route(key), shape, is_read, timeout, write);
   }
   template <typename Write>
   absl::StatusOr<Single> RunOnServer(uint16_t server, AnswerShape shape, bool is_read,
@@ -54,7 +51,7 @@ class Client::Impl {
     Call& call = *single.result.call;
     call.answers.resize(1);
     Part& part = call.AddPart(server, shape, is_read);
-    RequestWriter writer(&part, options_.key_prefix, servers_[server]->dialect());
+    RequestWriter writer = WriterFor(&part);
     write(writer);
     writer.End();
     Run(call, DeadlineAfter(timeout));
@@ -78,18 +75,14 @@ class Client::Impl {
   }
 
  private:
-  std::shared_ptr<const Placement> LivePlacement() ABSL_LOCKS_EXCLUDED(placement_mutex_);
+  RequestWriter WriterFor(Part* part) const {
+    return RequestWriter(part, options_.key_prefix, servers()[part->server]->dialect(),
+                         router_.exptime_max(part->server));
+  }
 
   const ClientOptions options_;
-  std::vector<std::unique_ptr<ServerState>> servers_;
+  Router router_{&options_};
   std::vector<std::unique_ptr<Channel>> channels_;
-
-  // With all servers; what keys are placed by unless some are ejected.
-  std::shared_ptr<const Placement> placement_;
-  absl::Mutex placement_mutex_;
-  // The last one that was made without some servers, and which were left in it.
-  std::vector<bool> live_ ABSL_GUARDED_BY(placement_mutex_);
-  std::shared_ptr<const Placement> live_placement_ ABSL_GUARDED_BY(placement_mutex_);
 };
 
 // How much one wave of a bulk call puts on the wire before its answers are awaited, so that a call
@@ -107,13 +100,13 @@ ResultImpl Client::Impl::RunMany(std::span<const std::string_view> keys, AnswerS
   call.answers.resize(keys.size());
   const Clock::time_point deadline = DeadlineAfter(timeout);
   std::vector<uint16_t> chosen;
-  std::vector<uint32_t> writer_of(servers_.size());
+  std::vector<uint32_t> writer_of(servers().size());
   std::vector<RequestWriter> writers;
   for (size_t begin = 0; begin < keys.size();) {
     const auto wave = keys.subspan(begin, std::min(kWaveKeys, keys.size() - begin));
     chosen.resize(wave.size());
-    if (servers_.size() > 1) ServersOf(wave, chosen);
-    writer_of.assign(servers_.size(), kNoPart);
+    router_.Route(wave, chosen);
+    writer_of.assign(servers().size(), kNoPart);
     writers.clear();
     const auto first_part = static_cast<uint32_t>(call.parts.size());
     size_t wave_bytes = 0;
@@ -134,8 +127,7 @@ ResultImpl Client::Impl::RunMany(std::span<const std::string_view> keys, AnswerS
       uint32_t& writer = writer_of[chosen[used]];
       if (writer == kNoPart) {
         writer = static_cast<uint32_t>(writers.size());
-        Part& part = call.AddPart(chosen[used], shape, is_read);
-        writers.emplace_back(&part, options_.key_prefix, servers_[chosen[used]]->dialect());
+        writers.push_back(WriterFor(&call.AddPart(chosen[used], shape, is_read)));
       }
       answer.part = first_part + writer;
       wave_bytes += write(writers[writer], static_cast<uint32_t>(i));

@@ -356,7 +356,7 @@ bool Connection::Parse(Clock::time_point now) {
       Break(absl::DataLossError("an answer to what was not asked completely"), now);
       return false;
     }
-    FinishFront();
+    FinishFront(now);
   }
   // At most a piece of a line is left: it moves to the front, so that there is room for its rest.
   const size_t left = input_end_ - input_begin_;
@@ -368,14 +368,14 @@ bool Connection::Parse(Clock::time_point now) {
   return true;
 }
 
-void Connection::FinishFront() {
+void Connection::FinishFront(Clock::time_point now) {
   const Pending front = pending_.front();
   pending_.pop_front();
   reading_ = false;
   if (front.ends_batch) --batches_;
-  if (!proven_) {
+  if (!proven_ || server_->troubled()) {
     proven_ = true;
-    server_->Succeeded();
+    server_->Succeeded(now);
   }
   Finish(front.part, absl::OkStatus());
 }

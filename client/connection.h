@@ -79,7 +79,7 @@ class Connection {
   void Write(Clock::time_point now);
   void Read(Clock::time_point now);
   bool Parse(Clock::time_point now);
-  void FinishFront();
+  void FinishFront(Clock::time_point now);
   void Finish(Part* part, const absl::Status& status);
   void OnClosedByPeer(Clock::time_point now);
   void Close();

@@ -105,8 +105,9 @@ class ScriptedPeer {
  public:
   using Talk = std::function<void(Conversation&, int)>;
 
-  explicit ScriptedPeer(Talk talk) : talk_(std::move(talk)) {
-    listener_ = Listen(0, &port_);
+  /// On a free port, or on one that a server has left.
+  explicit ScriptedPeer(Talk talk, uint16_t port = 0) : talk_(std::move(talk)) {
+    listener_ = Listen(port, &port_);
     acceptor_ = std::thread([this] { Accept(); });
   }
   ~ScriptedPeer() {

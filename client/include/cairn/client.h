@@ -119,7 +119,7 @@ class Client {
   MultiWriteResult TouchMulti(std::span<const std::string_view> keys, absl::Duration ttl,
                               const CallOptions& options = {});
 
-  /// To every server; the first failure, if any, after all were asked.
+  /// To every server that is not marked down; the first failure, if any, after all were asked.
   absl::Status FlushAll(const CallOptions& options = {});
 
   size_t server_count() const;
