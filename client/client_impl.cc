@@ -65,13 +65,4 @@ bool Client::Impl::Run(Call& call, Clock::time_point deadline) {
   return false;
 }
 
-absl::StatusOr<Client::Impl::Single> Client::Impl::Store(const StoreRequest& request,
-                                                         absl::Duration timeout) {
-  if (request.value.size() > options_.value_bytes_max) {
-    return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
-  }
-  return RunSingle(request.key, AnswerShape::kWord, false, timeout,
-                   [&](RequestWriter& writer) { writer.Store(request, 0); });
-}
-
 }  // namespace cairn

@@ -52,11 +52,19 @@ Connection::Connection(ServerState* server, const ClientOptions* options)
       request_timeout_(ToClock(options->request_timeout)) {}
 
 Connection::~Connection() {
+  Cancel();
+  for (Call* call : finished_) call->Unref();
+}
+
+void Connection::Cancel() {
   Close();
   const absl::Status gone = absl::CancelledError("the client is gone");
+  sending_.clear();
+  batches_ = 0;
+  reading_ = false;
   for (const Pending& pending : pending_) Finish(pending.part, gone);
+  pending_.clear();
   FailQueue(gone);
-  for (Call* call : finished_) call->Unref();
 }
 
 absl::Status Connection::About(const absl::Status& status) const {
@@ -119,6 +127,7 @@ void Connection::Connect(Clock::time_point now) {
 
 void Connection::ConnectTo(Clock::time_point now) {
   const SocketAddress& address = server_->addresses()[address_];
+  ++generation_;
   fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) {
     return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
@@ -308,6 +317,10 @@ void Connection::OnEvents(Clock::time_point now) {
     case State::kGreeting:
       return OnGreeting(now);
     case State::kReady:
+      if (pending_.empty()) {
+        if (BrokeWhileIdle()) Close();
+        return;
+      }
       // Read first: what the server owes may be why it takes nothing more.
       return Read(now);
   }

@@ -41,6 +41,8 @@ class Conversation {
   void Expect(std::string_view line) {
     if (Line() != line) shutdown(fd_, SHUT_RDWR);
   }
+  /// How often something has arrived.
+  int reads() const { return reads_; }
   void Skip(size_t bytes) {
     while (input_.size() < bytes) {
       if (!ReadMore()) return;
@@ -65,11 +67,13 @@ class Conversation {
     char buffer[4096];
     const ssize_t bytes = recv(fd_, buffer, sizeof(buffer), 0);
     if (bytes <= 0) return false;
+    ++reads_;
     input_.append(buffer, static_cast<size_t>(bytes));
     return true;
   }
 
   const int fd_;
+  int reads_ = 0;
   std::string input_;
 };
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -10,6 +11,28 @@
 #include "cairn/server.h"
 
 namespace cairn {
+
+/// For one call.
+struct CallOptions {
+  /// The most it takes; zero: ClientOptions::call_timeout.
+  absl::Duration timeout = absl::ZeroDuration();
+};
+
+/// For a call that stores.
+struct WriteOptions {
+  /// How long the server may keep it, rounded up to seconds. Infinite: until it is evicted. Zero or
+  /// negative: expired at once.
+  absl::Duration ttl = absl::InfiniteDuration();
+  /// 32 bits that come back with the value.
+  uint32_t flags = 0;
+  absl::Duration timeout = absl::ZeroDuration();
+};
+
+/// One of many to store; views need to last for the call only.
+struct SetItem {
+  std::string_view key;
+  std::string_view value;
+};
 
 /// What a Client is made of. Only `servers` has no default.
 struct ClientOptions {
