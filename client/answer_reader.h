@@ -50,6 +50,7 @@ class AnswerReader {
   Result OnWord(std::string_view line);
   Result OnNumber(std::string_view line);
   Result OnTextLine(std::string_view line);
+  Result OnQuietLine(std::string_view line);
   Result OnErrorLine(std::string_view line);
   Result AnswerNext(AnswerState state);
   Result AfterLastKey();
