@@ -100,6 +100,7 @@ class Client::Leases {
     LeasedItem item;
     if (state != AnswerState::kHit) return item;
     item.flags = answer.flags;
+    item.cas = answer.number;
     item.won = (answer.lease & kLeaseWon) != 0;
     item.taken = !item.won && (answer.lease & kLeaseTaken) != 0;
     item.stale = (answer.lease & kLeaseStale) != 0;
@@ -150,6 +151,7 @@ class Client::Leases {
     if (!again.ok()) return again.status();
     item.value = std::move((*again)->value);
     item.flags = (*again)->flags;
+    item.cas = (*again)->cas;
     return item;
   }
 
@@ -310,6 +312,37 @@ absl::StatusOr<bool> Client::Invalidate(std::string_view key, absl::Duration sta
     if (!unlocked.ok()) return unlocked;
   }
   return single->state() == AnswerState::kHit;
+}
+
+std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::string_view> keys,
+                                                          absl::Duration stale_for,
+                                                          const CallOptions& options) {
+  const bool deletes = stale_for <= absl::ZeroDuration();
+  const int64_t exptime = ExptimeOf(stale_for, absl::Now());
+  const ResultImpl result = impl_->RunMany(
+      keys, AnswerShape::kWord, false, options.timeout, [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t i) {
+        if (deletes) {
+          writer.Delete(keys[i], i);
+        } else {
+          writer.Invalidate(keys[i], exptime, i);
+        }
+        return keys[i].size();
+      });
+  std::vector<absl::StatusOr<bool>> outcomes;
+  outcomes.reserve(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    absl::Status status = result.StatusOf(i);
+    if (status.ok() && result.call->parts[result.call->answers[i].part].meta.empty()) {
+      status = Lock(this, keys[i], options.timeout).RemoveAnyones();
+    }
+    if (status.ok()) {
+      outcomes.emplace_back(result.StateOf(i) == AnswerState::kHit);
+    } else {
+      outcomes.emplace_back(std::move(status));
+    }
+  }
+  return outcomes;
 }
 
 absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,

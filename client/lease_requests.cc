@@ -20,7 +20,7 @@ void RequestWriter::LeaseRead(std::string_view key, int64_t lease, int64_t ahead
   entry.answer = answer;
   entry.ends_line = true;
   if (dialect_ != Dialect::kMeta) {
-    part_->text.append("get ");
+    part_->text.append("gets ");
     entry.offset = static_cast<uint32_t>(part_->text.size());
     entry.bytes = static_cast<uint16_t>(prefix_.size() + key.size());
     part_->text.append(prefix_).append(key).append("\r\n");

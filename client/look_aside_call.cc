@@ -74,8 +74,8 @@ absl::Duration LookAsideCall::TimeLeft() const {
   return std::max(absl::FromChrono(wait_end_ - Clock::now()), absl::ZeroDuration());
 }
 
-absl::Duration LookAsideCall::Jittered(absl::Duration ttl) const {
-  const double jitter = std::clamp(options_.ttl_jitter, 0.0, 1.0);
+absl::Duration LookAsideCall::Jittered(const LookAsideOptions& options, absl::Duration ttl) {
+  const double jitter = std::clamp(options.ttl_jitter, 0.0, 1.0);
   return jitter > 0 && ttl != absl::InfiniteDuration() ? ttl * (1 - jitter * Random()) : ttl;
 }
 
@@ -250,7 +250,7 @@ void LookAsideCall::Fill(std::span<Slot* const> slots, std::vector<Made>& made) 
     if (item.won) (void)options_.fill_from->ReleaseLease(keys[i], item.token);
     if (item.stale || !item.value.has_value()) continue;
     made[i].value = FromCache(*std::move(item.value), item.flags, false).value;
-    made[i].ttl = item.ttl_left.value_or(Jittered(options_.ttl));
+    made[i].ttl = item.ttl_left.value_or(Jittered(options_, options_.ttl));
     made[i].source = Fetched::Source::kFilled;
     Impl::Count(counts_.filled);
   }
@@ -277,7 +277,7 @@ void LookAsideCall::Compute(std::span<Slot* const> slots, std::vector<Made>& mad
       continue;
     }
     one.value = std::move((*values)[i]);
-    one.ttl = Jittered((*one.value).has_value() ? options_.ttl : options_.negative_ttl);
+    one.ttl = Jittered(options_, (*one.value).has_value() ? options_.ttl : options_.negative_ttl);
   }
 }
 

@@ -65,6 +65,9 @@ class LookAsideCall {
 
   std::vector<absl::StatusOr<Fetched>> Run(std::span<const std::string_view> keys);
 
+  /// `ttl`, less a random share of up to ttl_jitter.
+  static absl::Duration Jittered(const LookAsideOptions& options, absl::Duration ttl);
+
  private:
   // What a key waits for.
   enum class Next : uint8_t {
@@ -114,7 +117,6 @@ class LookAsideCall {
   bool TakeLanding(Slot& slot, absl::Duration timeout);
   void EndWaiting();
   absl::Duration TimeLeft() const;
-  absl::Duration Jittered(absl::Duration ttl) const;
   void Done(Slot& slot, Fetched fetched);
 
   LookAside::Impl& impl_;

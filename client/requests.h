@@ -58,7 +58,7 @@ class RequestWriter {
                          int64_t exptime, uint32_t answer);
 
   /// REQUIRES: AnswerShape::kLease. Leases are for `lease` seconds (0: none is asked for), early
-  /// ones when less than `ahead` are left of a value; text is a plain get.
+  /// ones when less than `ahead` are left of a value; text is a plain gets.
   void LeaseRead(std::string_view key, int64_t lease, int64_t ahead, uint32_t answer);
   /// REQUIRES: AnswerShape::kWord, for these three. Deletes what still has `cas`.
   void DeleteIf(std::string_view key, uint64_t cas, uint32_t answer);

@@ -151,6 +151,9 @@ class Client {
   /// DeleteAndLease does. With classic text, or without `stale_for`, that is what it is.
   absl::StatusOr<bool> Invalidate(std::string_view key, absl::Duration stale_for,
                                   const CallOptions& options = {});
+  std::vector<absl::StatusOr<bool>> InvalidateMulti(std::span<const std::string_view> keys,
+                                                    absl::Duration stale_for,
+                                                    const CallOptions& options = {});
   /// Deletes a value that still has `cas`: kStored, if it did.
   absl::StatusOr<CasOutcome> DeleteIf(std::string_view key, uint64_t cas,
                                       const CallOptions& options = {});

@@ -63,6 +63,8 @@ struct LeasedItem {
   LeaseToken token;
   /// With `won` or `taken`, which lease it is: the same number, the same one.
   uint64_t lease_id = 0;
+  /// Of the value, or of what stands in its place; for Client::CompareAndSwap. 0: there is none.
+  uint64_t cas = 0;
   /// How long the value has to live; nothing when there is none or the server does not say so.
   std::optional<absl::Duration> ttl_left;
 };

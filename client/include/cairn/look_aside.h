@@ -76,6 +76,13 @@ struct Fetched {
   absl::Status compute;
 };
 
+/// What became of a write to the database, and of what the cache had of it.
+struct Written {
+  absl::Status write;  ///< The application's function's answer.
+  /// Not ok: the cache may go on serving what was true before the write, until that expires.
+  absl::Status cache;
+};
+
 /// Look-aside caching in one call: a value from the cache, or else from a function whose answer is
 /// then cached. Of all who ask for a missing value at the same time, in all processes, one computes
 /// it: threads of one process meet here, processes by leases (cairn/lease.h). A cache server that
@@ -121,6 +128,22 @@ class LookAside {
   std::vector<absl::StatusOr<Fetched>> GetMultiOrCompute(std::span<const std::string_view> keys,
                                                          const LookAsideOptions& options,
                                                          const ComputeMulti& compute);
+
+  using Write = std::function<absl::Status()>;
+
+  /// Runs `write`, which changes the database, and then deletes what the cache has of it; or leaves
+  /// it to be served as stale for `stale_for` while one computes it anew. Also when the write
+  /// failed or threw, since it may have been carried out. What others computed from before the
+  /// write is not stored after it.
+  Written DeleteOnWrite(std::span<const std::string_view> keys, const Write& write,
+                        absl::Duration stale_for = absl::ZeroDuration());
+
+  /// Runs `write` and then stores what it has written. If anything else happened to the key
+  /// meanwhile (another write, a computation that read the database before this one) nobody knows
+  /// which of the two is the later, and the key is deleted: what stays in the cache is never older
+  /// than the database. Without the meta protocol, a key that was not in the cache is deleted, not
+  /// stored. `cache` is ok also then.
+  Written WriteThrough(std::string_view key, std::string_view value, const Write& write);
 
   /// What is in the cache, stale or not; a Fetched without value if nothing is known to be there.
   /// Nothing at all when it is to be computed.
