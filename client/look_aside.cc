@@ -10,6 +10,8 @@ LookAside::LookAside(Client* client, LookAsideOptions options)
     : impl_(std::make_unique<Impl>(client, std::move(options))) {}
 LookAside::~LookAside() = default;
 
+const LookAsideOptions& LookAside::options() const { return impl_->options(); }
+
 absl::StatusOr<Fetched> LookAside::GetOrCompute(std::string_view key, const Compute& compute) {
   return GetOrCompute(key, impl_->options(), compute);
 }

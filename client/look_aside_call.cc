@@ -86,6 +86,7 @@ std::vector<absl::StatusOr<Fetched>> LookAsideCall::Run(std::span<const std::str
     Ask();
     ComputeLater();
     ComputeAll();
+    TakeLandings();
     const auto is_done = [](const Slot& slot) { return slot.next == Next::kDone; };
     if (std::all_of(slots_.begin(), slots_.end(), is_done)) break;
     if (TimeLeft() == absl::ZeroDuration()) {
@@ -251,6 +252,7 @@ void LookAsideCall::Fill(std::span<Slot* const> slots, std::vector<Made>& made) 
     if (item.stale || !item.value.has_value()) continue;
     made[i].value = FromCache(*std::move(item.value), item.flags, false).value;
     made[i].ttl = item.ttl_left.value_or(Jittered(options_, options_.ttl));
+    made[i].flags = item.flags;
     made[i].source = Fetched::Source::kFilled;
     Impl::Count(counts_.filled);
   }
@@ -298,7 +300,7 @@ void LookAsideCall::Store(std::span<Slot* const> slots, const std::vector<Made>&
       if (value.has_value()) store.value = *value;
       store.token = slot.token;
       store.ttl = made[i].ttl;
-      store.flags = value.has_value() ? 0 : kNothingFlag;
+      store.flags = value.has_value() ? made[i].flags : kNothingFlag;
       of.push_back(i);
     }
   }
@@ -364,6 +366,10 @@ void LookAsideCall::Await() {
     TakeLanding(*polled, std::min(delay_ * (0.75 + 0.5 * Random()), TimeLeft()));
     delay_ = std::min(delay_ * 2, kDelayMax);
   }
+}
+
+// Of what landed without being waited for: also another slot of this call with the same key.
+void LookAsideCall::TakeLandings() {
   for (Slot& slot : slots_) {
     if (slot.next == Next::kJoin || slot.next == Next::kPoll) {
       TakeLanding(slot, absl::ZeroDuration());

@@ -92,6 +92,7 @@ class LookAsideCall {
   struct Made {
     LookAside::Value value = absl::AbortedError("the computation was left by an exception");
     absl::Duration ttl;
+    uint32_t flags = 0;
     Fetched::Source source = Fetched::Source::kComputed;
   };
   class Guard;
@@ -114,6 +115,7 @@ class LookAsideCall {
   void FinishComputed(Slot& slot, Made made, const absl::Status& cache);
 
   void Await();
+  void TakeLandings();
   bool TakeLanding(Slot& slot, absl::Duration timeout);
   void EndWaiting();
   absl::Duration TimeLeft() const;

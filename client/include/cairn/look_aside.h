@@ -114,6 +114,8 @@ class LookAside {
   LookAside(const LookAside&) = delete;
   LookAside& operator=(const LookAside&) = delete;
 
+  const LookAsideOptions& options() const;
+
   /// An error is the computation's, or DeadlineExceeded after waiting for somebody else's. An error
   /// of the computation is also that of the threads that waited for it; the lease is given back, so
   /// that whoever asks next tries again.
