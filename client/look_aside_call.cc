@@ -59,7 +59,9 @@ LookAsideCall::LookAsideCall(LookAside::Impl* impl, const LookAsideOptions* opti
       wait_end_(Clock::now() + ToClock(options->wait_max)),
       delay_(kFirstDelay) {
   lease_.lease = std::max(options->lease, absl::Seconds(1));
-  lease_.refresh_ahead = options->refresh_ahead;
+  // A value that is early as soon as it is stored would be computed by every other caller.
+  const double shortest = 1 - std::clamp(options->ttl_jitter, 0.0, 1.0);
+  lease_.refresh_ahead = std::min(options->refresh_ahead, options->ttl * shortest / 2);
   lease_.timeout = options->cache_timeout;
 }
 
@@ -122,7 +124,10 @@ void LookAsideCall::Ask() {
 
 void LookAsideCall::OnAnswer(Slot& slot, absl::StatusOr<LeasedItem> answer) {
   if (!answer.ok()) return OnNotReached(slot, answer.status());
-  if (answer->won) return OnWon(slot, *std::move(answer));
+  // That there is nothing is remembered for a short time only: all of it would be early.
+  const bool early_nothing =
+      answer->won && !answer->stale && (answer->flags & kNothingFlag) != 0 && answer->value == "";
+  if (answer->won && !early_nothing) return OnWon(slot, *std::move(answer));
   const bool waits =
       answer->taken && (!answer->value.has_value() || (answer->stale && !options_.take_stale));
   if (waits) return OnTaken(slot, *answer);

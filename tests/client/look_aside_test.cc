@@ -94,7 +94,7 @@ TEST_CASE("a miss is computed and a hit is not", "[client]") {
   CHECK(second.value == "v");
   CHECK(second.source == Source::kCache);
   // An empty value is a value.
-  CHECK(pages.GetOrCompute("empty", Says("")).value().value == "");
+  CHECK(pages.GetOrCompute("empty", [] { return std::string(); }).value().value == "");
   CHECK(pages.GetOrCompute("empty", Never()).value().value == "");
   CHECK(pages.counters().hits == 2);
   CHECK(pages.counters().computed == 2);
@@ -280,6 +280,18 @@ TEST_CASE("one refreshes a value ahead of its end", "[client]") {
   CHECK(kept.value == "old");
   CHECK(kept.source == Source::kCache);
   CHECK(kept.compute == absl::InternalError("no database"));
+  // What has just been made is not early, however short it lives, and "nothing" never is.
+  LookAsideOptions brief = options;
+  brief.ttl = absl::Minutes(5);
+  brief.negative_ttl = absl::Seconds(20);
+  CHECK(mine.GetOrCompute("brief", brief, Says("v")).value().source == Source::kComputed);
+  CHECK(mine.GetOrCompute("brief", brief, Never()).value().source == Source::kCache);
+  const LookAside::Compute nothing = []() -> LookAside::Value {
+    return std::optional<std::string>();
+  };
+  CHECK(mine.GetOrCompute("nothing", brief, nothing).value().source == Source::kComputed);
+  CHECK(mine.GetOrCompute("nothing", brief, Never()).value().source == Source::kCache);
+  CHECK(mine.GetOrCompute("nothing", brief, Never()).value().source == Source::kCache);
   // In the background it costs nobody time.
   Background background;
   options.background = background.Runner();

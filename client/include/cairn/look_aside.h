@@ -41,7 +41,8 @@ struct LookAsideOptions {
   /// does he if his computation fails. Off: they wait.
   bool take_stale = true;
   /// With less than this to live, one caller computes a value anew while the others go on using it.
-  /// Zero: never. Without effect on servers without the meta protocol.
+  /// At most half of the shortest `ttl` counts; zero: never. Not for a remembered "nothing", and
+  /// without effect on servers without the meta protocol.
   absl::Duration refresh_ahead = absl::ZeroDuration();
   /// Runs a function soon, on some other thread: an application's thread pool. With it, also the
   /// one who is to compute a stale or early value anew takes the old one at once. Functions given
