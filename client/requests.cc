@@ -142,6 +142,7 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
     if (request.verb == StoreVerb::kCas) {
       meta.append(" C");
       AppendNumber(&meta, request.cas);
+      if (request.or_stale) meta.append(" I");
     }
     meta.append("\r\n").append(request.value).append("\r\n");
   }
