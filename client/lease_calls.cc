@@ -32,11 +32,6 @@ std::string LockKey(std::string_view prefix, std::string_view key) {
 
 uint64_t IdOfLock(std::string_view lock) { return std::hash<std::string_view>()(lock) | 1; }
 
-absl::StatusOr<CasOutcome> OutcomeOf(AnswerState state) {
-  if (state == AnswerState::kHit) return CasOutcome::kStored;
-  return state == AnswerState::kExists ? CasOutcome::kChanged : CasOutcome::kNotFound;
-}
-
 }  // namespace
 
 /// The lock in place of the server's leases. All of it happens on the key's server.
@@ -44,26 +39,19 @@ class Client::Lock {
  public:
   Lock(Client* client, std::string_view key, absl::Duration timeout)
       : impl_(*client->impl_),
-        server_(impl_.ServerOf(key)),
+        server_(impl_.router().Look(key)),
         key_(LockKey(impl_.options().key_prefix, key)),
         timeout_(timeout) {}
 
   absl::StatusOr<bool> Add(std::string_view token, absl::Duration ttl) {
     const StoreRequest request{StoreVerb::kAdd, key_, token, 0, ExptimeOf(ttl, absl::Now()), 0};
-    const auto added = impl_.RunOnServer(server_, AnswerShape::kWord, false, timeout_,
-                                         [&](RequestWriter& writer) { writer.Store(request, 0); });
-    if (!added.ok()) return added.status();
-    return added->state() == AnswerState::kHit;
+    return WasDone(
+        Ran(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); }));
   }
 
   absl::StatusOr<std::optional<Item>> Read() {
-    const auto got =
-        impl_.RunOnServer(server_, AnswerShape::kValues, true, timeout_,
-                          [&](RequestWriter& writer) { writer.Read("gets", key_, 0); });
-    if (!got.ok()) return got.status();
-    if (got->state() != AnswerState::kHit) return std::optional<Item>();
-    const Answer& answer = got->answer();
-    return Item{std::string(answer.data, answer.size), answer.flags, answer.number};
+    return ItemOf(Ran(AnswerShape::kValues, true,
+                      [&](RequestWriter& writer) { writer.Read("gets", key_, 0); }));
   }
 
   // Only if it is still the one with `token`: false when it is not.
@@ -71,21 +59,22 @@ class Client::Lock {
     const absl::StatusOr<std::optional<Item>> found = Read();
     if (!found.ok()) return found.status();
     if (!found->has_value() || (*found)->value != token) return false;
-    const auto removed =
-        impl_.RunOnServer(server_, AnswerShape::kWord, false, timeout_,
-                          [&](RequestWriter& writer) { writer.DeleteIf(key_, (*found)->cas, 0); });
-    if (!removed.ok()) return removed.status();
-    return removed->state() == AnswerState::kHit;
+    return WasDone(Ran(AnswerShape::kWord, false,
+                       [&](RequestWriter& writer) { writer.DeleteIf(key_, (*found)->cas, 0); }));
   }
 
   absl::Status RemoveAnyones() {
-    return impl_
-        .RunOnServer(server_, AnswerShape::kWord, false, timeout_,
-                     [&](RequestWriter& writer) { writer.Delete(key_, 0); })
+    return WasDone(Ran(AnswerShape::kWord, false,
+                       [&](RequestWriter& writer) { writer.Delete(key_, 0); }))
         .status();
   }
 
  private:
+  template <typename Write>
+  ResultImpl Ran(AnswerShape shape, bool is_read, const Write& write) {
+    return impl_.Ran(impl_.operations().OneOn(server_, shape, is_read, write), timeout_);
+  }
+
   Impl& impl_;
   const uint16_t server_;
   const std::string key_;
@@ -168,28 +157,31 @@ absl::StatusOr<LeasedItem> Client::GetWithLease(std::string_view key, const Leas
   const int64_t lease = WholeSeconds(options.lease);
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
   // A win whose answer is lost is nobody's for as long as a lease lasts: it is not asked twice.
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kLease, lease == 0, options.timeout,
-                       [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
-  if (!single.ok()) return single.status();
-  const bool meta = !single->result.call->parts[0].meta.empty();
-  if (single->state() != AnswerState::kHit && !meta && lease > 0) {
+  const ResultImpl result =
+      impl_->Ran(impl_->operations().One(
+                     key, AnswerShape::kLease, lease == 0,
+                     [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); }),
+                 options.timeout);
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  const bool meta = !result.call->parts[0].meta.empty();
+  if (result.StateOf(0) != AnswerState::kHit && !meta && lease > 0) {
     return Leases::ByLock(this, key, options);
   }
-  return Leases::ItemOf(single->answer(), single->state(), meta);
+  return Leases::ItemOf(result.call->answers[0], result.StateOf(0), meta);
 }
 
 std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
     std::span<const std::string_view> keys, const LeaseOptions& options) {
   const int64_t lease = WholeSeconds(options.lease);
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
-  const ResultImpl result = impl_->RunMany(
-      keys, AnswerShape::kLease, lease == 0, options.timeout,
-      [](size_t) { return absl::OkStatus(); },
-      [&](RequestWriter& writer, uint32_t i) {
-        writer.LeaseRead(keys[i], lease, ahead, i);
-        return keys[i].size();
-      });
+  const ResultImpl result = impl_->RanInWaves(options.timeout, [&](const Operations::RunWave& run) {
+    return impl_->operations().Many(
+        keys, AnswerShape::kLease, lease == 0, run, [](size_t) { return absl::OkStatus(); },
+        [&](RequestWriter& writer, uint32_t i) {
+          writer.LeaseRead(keys[i], lease, ahead, i);
+          return keys[i].size();
+        });
+  });
   std::vector<absl::StatusOr<LeasedItem>> items;
   items.reserve(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
@@ -223,10 +215,12 @@ absl::StatusOr<bool> Client::SetWithLease(std::string_view key, std::string_view
     (void)lock.Remove(token.lock_);
     return true;
   }
-  const auto single = impl_->Store(
-      Leases::RequestFor({key, value, token, options.ttl, options.flags}), options.timeout);
-  if (!single.ok()) return single.status();
-  return single->state() == AnswerState::kHit;
+  if (value.size() > impl_->options().value_bytes_max) return ValueTooLarge();
+  const StoreRequest request = Leases::RequestFor({key, value, token, options.ttl, options.flags});
+  return WasDone(
+      impl_->Ran(impl_->operations().One(key, AnswerShape::kWord, false,
+                                         [&](RequestWriter& writer) { writer.Store(request, 0); }),
+                 options.timeout));
 }
 
 std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const LeasedStore> stores,
@@ -236,19 +230,21 @@ std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const Leas
   for (const LeasedStore& store : stores) keys.push_back(store.key);
   const size_t bytes_max = impl_->options().value_bytes_max;
   const absl::Status by_lock = absl::FailedPreconditionError("not with the others");
-  const ResultImpl result = impl_->RunMany(
-      keys, AnswerShape::kWord, false, options.timeout,
-      [&](size_t i) {
-        const LeasedStore& store = stores[i];
-        if (!store.token.held()) return absl::FailedPreconditionError("no lease");
-        if (store.token.kind_ == LeaseToken::Kind::kLock) return by_lock;
-        if (store.value.size() <= bytes_max) return absl::OkStatus();
-        return absl::ResourceExhaustedError("a value above value_bytes_max; not sent");
-      },
-      [&](RequestWriter& writer, uint32_t i) {
-        writer.Store(Leases::RequestFor(stores[i]), i);
-        return stores[i].key.size() + stores[i].value.size();
-      });
+  const ResultImpl result = impl_->RanInWaves(options.timeout, [&](const Operations::RunWave& run) {
+    return impl_->operations().Many(
+        keys, AnswerShape::kWord, false, run,
+        [&](size_t i) {
+          const LeasedStore& store = stores[i];
+          if (!store.token.held()) return absl::FailedPreconditionError("no lease");
+          if (store.token.kind_ == LeaseToken::Kind::kLock) return by_lock;
+          if (store.value.size() <= bytes_max) return absl::OkStatus();
+          return ValueTooLarge();
+        },
+        [&](RequestWriter& writer, uint32_t i) {
+          writer.Store(Leases::RequestFor(stores[i]), i);
+          return stores[i].key.size() + stores[i].value.size();
+        });
+  });
   std::vector<absl::StatusOr<bool>> outcomes;
   outcomes.reserve(stores.size());
   for (size_t i = 0; i < stores.size(); ++i) {
@@ -286,11 +282,11 @@ absl::StatusOr<bool> Client::ReleaseLease(std::string_view key, const LeaseToken
     case LeaseToken::Kind::kStale:
       break;
   }
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kWord, false, options.timeout,
-                       [&](RequestWriter& writer) { writer.GiveBackStale(key, token.cas_, 0); });
-  if (!single.ok()) return single.status();
-  return single->state() == AnswerState::kHit;
+  return WasDone(impl_->Ran(impl_->operations().One(key, AnswerShape::kWord, false,
+                                                    [&](RequestWriter& writer) {
+                                                      writer.GiveBackStale(key, token.cas_, 0);
+                                                    }),
+                            options.timeout));
 }
 
 absl::StatusOr<bool> Client::DeleteAndLease(std::string_view key, const CallOptions& options) {
@@ -301,17 +297,19 @@ absl::StatusOr<bool> Client::Invalidate(std::string_view key, absl::Duration sta
                                         const CallOptions& options) {
   const bool deletes = stale_for <= absl::ZeroDuration();
   const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kWord, false, options.timeout, [&](RequestWriter& writer) {
-        if (deletes) return writer.Delete(key, 0);
-        writer.Invalidate(key, exptime, 0);
-      });
-  if (!single.ok()) return single.status();
-  if (single->result.call->parts[0].meta.empty()) {
+  const ResultImpl result = impl_->Ran(impl_->operations().One(key, AnswerShape::kWord, false,
+                                                               [&](RequestWriter& writer) {
+                                                                 if (deletes)
+                                                                   return writer.Delete(key, 0);
+                                                                 writer.Invalidate(key, exptime, 0);
+                                                               }),
+                                       options.timeout);
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  if (result.call->parts[0].meta.empty()) {
     const absl::Status unlocked = Lock(this, key, options.timeout).RemoveAnyones();
     if (!unlocked.ok()) return unlocked;
   }
-  return single->state() == AnswerState::kHit;
+  return result.StateOf(0) == AnswerState::kHit;
 }
 
 std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::string_view> keys,
@@ -319,16 +317,18 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
                                                           const CallOptions& options) {
   const bool deletes = stale_for <= absl::ZeroDuration();
   const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  const ResultImpl result = impl_->RunMany(
-      keys, AnswerShape::kWord, false, options.timeout, [](size_t) { return absl::OkStatus(); },
-      [&](RequestWriter& writer, uint32_t i) {
-        if (deletes) {
-          writer.Delete(keys[i], i);
-        } else {
-          writer.Invalidate(keys[i], exptime, i);
-        }
-        return keys[i].size();
-      });
+  const ResultImpl result = impl_->RanInWaves(options.timeout, [&](const Operations::RunWave& run) {
+    return impl_->operations().Many(
+        keys, AnswerShape::kWord, false, run, [](size_t) { return absl::OkStatus(); },
+        [&](RequestWriter& writer, uint32_t i) {
+          if (deletes) {
+            writer.Delete(keys[i], i);
+          } else {
+            writer.Invalidate(keys[i], exptime, i);
+          }
+          return keys[i].size();
+        });
+  });
   std::vector<absl::StatusOr<bool>> outcomes;
   outcomes.reserve(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
@@ -347,11 +347,10 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
 
 absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,
                                             const CallOptions& options) {
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kWord, false, options.timeout,
-                       [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); });
-  if (!single.ok()) return single.status();
-  return OutcomeOf(single->state());
+  return CasOutcomeOf(impl_->Ran(
+      impl_->operations().One(key, AnswerShape::kWord, false,
+                              [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); }),
+      options.timeout));
 }
 
 namespace {
@@ -379,12 +378,15 @@ absl::StatusOr<uint64_t> Client::CountOrStart(bool increment, std::string_view k
                                               const CallOptions& options) {
   const int64_t exptime = ExptimeOf(ttl, absl::Now());
   for (int i = 0; i < kStartTries; ++i) {
-    const auto single = impl_->RunSingle(
-        key, AnswerShape::kNumber, false, options.timeout, [&](RequestWriter& writer) {
-          writer.ArithmeticOrStart(increment, key, delta, first, exptime, 0);
-        });
-    if (!single.ok()) return single.status();
-    if (single->state() == AnswerState::kHit) return single->answer().number;
+    const absl::StatusOr<std::optional<uint64_t>> number =
+        NumberOf(impl_->Ran(impl_->operations().One(key, AnswerShape::kNumber, false,
+                                                    [&](RequestWriter& writer) {
+                                                      writer.ArithmeticOrStart(
+                                                          increment, key, delta, first, exptime, 0);
+                                                    }),
+                            options.timeout));
+    if (!number.ok()) return number.status();
+    if (number->has_value()) return **number;
     WriteOptions write;
     write.ttl = ttl;
     write.timeout = options.timeout;
