@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,6 +15,7 @@
 
 namespace cairn {
 
+class AsyncCall;
 class Call;
 class Waiter;
 
@@ -124,6 +126,8 @@ class Call {
   Arena arena;
   /// Who waits while another thread does the work; the channel's.
   Waiter* waiter = nullptr;
+  /// Whom to tell instead when nobody waits; the event driver's.
+  AsyncCall* async = nullptr;
 
  private:
   Call() = default;
@@ -136,7 +140,10 @@ class CallRef {
  public:
   CallRef() : call_(Call::New()) {}
   CallRef(CallRef&& other) noexcept : call_(other.call_) { other.call_ = nullptr; }
-  CallRef& operator=(CallRef&&) = delete;
+  CallRef& operator=(CallRef&& other) noexcept {
+    std::swap(call_, other.call_);
+    return *this;
+  }
   ~CallRef() {
     if (call_ != nullptr) call_->Unref();
   }

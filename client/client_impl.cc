@@ -23,6 +23,11 @@ absl::Status CheckOptions(const ClientOptions& options) {
       return absl::InvalidArgumentError("a timeout or pause that is not positive");
     }
   }
+  if (options.backup_ttl_max <= absl::ZeroDuration() ||
+      (options.backup_ttl_max > kRelativeTtlMax &&
+       options.backup_ttl_max != absl::InfiniteDuration())) {
+    return absl::InvalidArgumentError("backup_ttl_max is neither within 30 days nor infinite");
+  }
   for (const std::string& text : {options.username, options.password}) {
     if (text.find_first_of("\r\n") != std::string::npos) {
       return absl::InvalidArgumentError("a line break in username or password");
@@ -42,61 +47,13 @@ size_t ThreadNumber() {
 
 absl::Status Client::Impl::Init() {
   if (absl::Status status = CheckOptions(options_); !status.ok()) return status;
-  absl::StatusOr<Placement> placement = Placement::Make(options_.servers, options_.placement);
-  if (!placement.ok()) return placement.status();
-  placement_ = std::make_shared<const Placement>(std::move(*placement));
-  for (const Server& server : options_.servers) {
-    servers_.push_back(std::make_unique<ServerState>(server, options_));
-    // A name that does not resolve is a server that is down.
-    (void)servers_.back()->Resolve();
-  }
+  if (absl::Status status = router_.Init(); !status.ok()) return status;
   for (size_t i = 0; i < options_.connections_per_server; ++i) {
-    absl::StatusOr<std::unique_ptr<Channel>> channel = Channel::Make(servers_, &options_);
+    absl::StatusOr<std::unique_ptr<Channel>> channel = Channel::Make(servers(), &options_);
     if (!channel.ok()) return channel.status();
     channels_.push_back(std::move(*channel));
   }
   return absl::OkStatus();
-}
-
-std::shared_ptr<const Placement> Client::Impl::LivePlacement() {
-  const Clock::time_point now = Clock::now();
-  std::vector<bool> live(servers_.size());
-  size_t live_count = 0;
-  for (size_t i = 0; i < servers_.size(); ++i) {
-    live[i] = !servers_[i]->Paused(now);
-    live_count += live[i] ? 1 : 0;
-  }
-  // With none left there is nowhere to go: every key fails where it lives.
-  if (live_count == 0 || live_count == live.size()) return placement_;
-  absl::MutexLock lock(&placement_mutex_);
-  if (live != live_) {
-    absl::StatusOr<Placement> made = Placement::Make(options_.servers, options_.placement, live);
-    if (!made.ok()) return placement_;
-    live_placement_ = std::make_shared<const Placement>(std::move(*made));
-    live_ = live;
-  }
-  return live_placement_;
-}
-
-uint16_t Client::Impl::ServerOf(std::string_view key) {
-  if (servers_.size() == 1) return 0;
-  std::string prefixed;
-  if (options_.hash_key_prefix && !options_.key_prefix.empty()) {
-    prefixed.assign(options_.key_prefix).append(key);
-    key = prefixed;
-  }
-  if (!options_.eject) return static_cast<uint16_t>(placement_->Choose(key));
-  return static_cast<uint16_t>(LivePlacement()->Choose(key));
-}
-
-void Client::Impl::ServersOf(std::span<const std::string_view> keys, std::span<uint16_t> chosen) {
-  if (options_.hash_key_prefix && !options_.key_prefix.empty()) {
-    for (size_t i = 0; i < keys.size(); ++i) chosen[i] = ServerOf(keys[i]);
-  } else if (options_.eject) {
-    LivePlacement()->Choose(keys, chosen);
-  } else {
-    placement_->Choose(keys, chosen);
-  }
 }
 
 bool Client::Impl::Run(Call& call, Clock::time_point deadline) {
@@ -106,15 +63,6 @@ bool Client::Impl::Run(Call& call, Clock::time_point deadline) {
   if (call.finished()) return true;
   call.abandoned.store(true, std::memory_order_relaxed);
   return false;
-}
-
-absl::StatusOr<Client::Impl::Single> Client::Impl::Store(const StoreRequest& request,
-                                                         absl::Duration timeout) {
-  if (request.value.size() > options_.value_bytes_max) {
-    return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
-  }
-  return RunSingle(request.key, AnswerShape::kWord, false, timeout,
-                   [&](RequestWriter& writer) { writer.Store(request, 0); });
 }
 
 }  // namespace cairn

@@ -52,11 +52,19 @@ Connection::Connection(ServerState* server, const ClientOptions* options)
       request_timeout_(ToClock(options->request_timeout)) {}
 
 Connection::~Connection() {
+  Cancel();
+  for (Call* call : finished_) call->Unref();
+}
+
+void Connection::Cancel() {
   Close();
   const absl::Status gone = absl::CancelledError("the client is gone");
+  sending_.clear();
+  batches_ = 0;
+  reading_ = false;
   for (const Pending& pending : pending_) Finish(pending.part, gone);
+  pending_.clear();
   FailQueue(gone);
-  for (Call* call : finished_) call->Unref();
 }
 
 absl::Status Connection::About(const absl::Status& status) const {
@@ -119,6 +127,7 @@ void Connection::Connect(Clock::time_point now) {
 
 void Connection::ConnectTo(Clock::time_point now) {
   const SocketAddress& address = server_->addresses()[address_];
+  ++generation_;
   fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) {
     return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
@@ -308,6 +317,10 @@ void Connection::OnEvents(Clock::time_point now) {
     case State::kGreeting:
       return OnGreeting(now);
     case State::kReady:
+      if (pending_.empty()) {
+        if (BrokeWhileIdle()) Close();
+        return;
+      }
       // Read first: what the server owes may be why it takes nothing more.
       return Read(now);
   }
@@ -356,7 +369,7 @@ bool Connection::Parse(Clock::time_point now) {
       Break(absl::DataLossError("an answer to what was not asked completely"), now);
       return false;
     }
-    FinishFront();
+    FinishFront(now);
   }
   // At most a piece of a line is left: it moves to the front, so that there is room for its rest.
   const size_t left = input_end_ - input_begin_;
@@ -368,14 +381,14 @@ bool Connection::Parse(Clock::time_point now) {
   return true;
 }
 
-void Connection::FinishFront() {
+void Connection::FinishFront(Clock::time_point now) {
   const Pending front = pending_.front();
   pending_.pop_front();
   reading_ = false;
   if (front.ends_batch) --batches_;
-  if (!proven_) {
+  if (!proven_ || server_->troubled()) {
     proven_ = true;
-    server_->Succeeded();
+    server_->Succeeded(now);
   }
   Finish(front.part, absl::OkStatus());
 }

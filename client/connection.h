@@ -40,6 +40,9 @@ class Connection {
 
   /// -1 when there is nothing to poll for.
   int fd() const { return fd_; }
+  /// Another one for each socket: its descriptor's number may come again.
+  uint64_t generation() const { return generation_; }
+  bool ready() const { return state_ == State::kReady; }
   short interest() const;
   void OnEvents(Clock::time_point now);
 
@@ -49,6 +52,9 @@ class Connection {
 
   /// A part submitted now would leave at once.
   bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
+
+  /// Ends everything that was submitted, as cancelled.
+  void Cancel();
 
   /// Calls whose last part was finished, each with the reference of that part. The driver empties
   /// it.
@@ -79,7 +85,7 @@ class Connection {
   void Write(Clock::time_point now);
   void Read(Clock::time_point now);
   bool Parse(Clock::time_point now);
-  void FinishFront();
+  void FinishFront(Clock::time_point now);
   void Finish(Part* part, const absl::Status& status);
   void OnClosedByPeer(Clock::time_point now);
   void Close();
@@ -94,6 +100,7 @@ class Connection {
 
   State state_ = State::kClosed;
   int fd_ = -1;
+  uint64_t generation_ = 0;
   size_t address_ = 0;       // which of the server's addresses is being tried
   bool proven_ = false;      // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question

@@ -32,9 +32,9 @@ std::string LockKey(std::string_view prefix, std::string_view key) {
 
 uint64_t IdOfLock(std::string_view lock) { return std::hash<std::string_view>()(lock) | 1; }
 
-absl::StatusOr<CasOutcome> OutcomeOf(AnswerState state) {
-  if (state == AnswerState::kHit) return CasOutcome::kStored;
-  return state == AnswerState::kExists ? CasOutcome::kChanged : CasOutcome::kNotFound;
+// The part that had a key's request spoke the meta protocol.
+bool SpokeMeta(const ResultImpl& result, size_t i) {
+  return !result.call->parts[result.call->answers[i].part].meta.empty();
 }
 
 }  // namespace
@@ -44,26 +44,19 @@ class Client::Lock {
  public:
   Lock(Client* client, std::string_view key, absl::Duration timeout)
       : impl_(*client->impl_),
-        server_(impl_.ServerOf(key)),
+        server_(impl_.router().Look(key)),
         key_(LockKey(impl_.options().key_prefix, key)),
         timeout_(timeout) {}
 
   absl::StatusOr<bool> Add(std::string_view token, absl::Duration ttl) {
     const StoreRequest request{StoreVerb::kAdd, key_, token, 0, ExptimeOf(ttl, absl::Now()), 0};
-    const auto added = impl_.RunOnServer(server_, AnswerShape::kWord, false, timeout_,
-                                         [&](RequestWriter& writer) { writer.Store(request, 0); });
-    if (!added.ok()) return added.status();
-    return added->state() == AnswerState::kHit;
+    return WasDone(
+        Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); }));
   }
 
   absl::StatusOr<std::optional<Item>> Read() {
-    const auto got =
-        impl_.RunOnServer(server_, AnswerShape::kValues, true, timeout_,
-                          [&](RequestWriter& writer) { writer.Read("gets", key_, 0); });
-    if (!got.ok()) return got.status();
-    if (got->state() != AnswerState::kHit) return std::optional<Item>();
-    const Answer& answer = got->answer();
-    return Item{std::string(answer.data, answer.size), answer.flags, answer.number};
+    return ItemOf(Ask(AnswerShape::kValues, true,
+                      [&](RequestWriter& writer) { writer.Read("gets", key_, 0); }));
   }
 
   // Only if it is still the one with `token`: false when it is not.
@@ -71,30 +64,43 @@ class Client::Lock {
     const absl::StatusOr<std::optional<Item>> found = Read();
     if (!found.ok()) return found.status();
     if (!found->has_value() || (*found)->value != token) return false;
-    const auto removed =
-        impl_.RunOnServer(server_, AnswerShape::kWord, false, timeout_,
-                          [&](RequestWriter& writer) { writer.DeleteIf(key_, (*found)->cas, 0); });
-    if (!removed.ok()) return removed.status();
-    return removed->state() == AnswerState::kHit;
+    return WasDone(Ask(AnswerShape::kWord, false,
+                       [&](RequestWriter& writer) { writer.DeleteIf(key_, (*found)->cas, 0); }));
   }
 
   absl::Status RemoveAnyones() {
-    return impl_
-        .RunOnServer(server_, AnswerShape::kWord, false, timeout_,
-                     [&](RequestWriter& writer) { writer.Delete(key_, 0); })
-        .status();
+    return Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Delete(key_, 0); })
+        .StatusOf(0);
   }
 
  private:
+  ResultImpl Ask(AnswerShape shape, bool is_read,
+                 const std::function<void(RequestWriter&)>& write) {
+    return impl_.Ran(impl_.operations().AskServer(server_, shape, is_read, write), timeout_);
+  }
+
   Impl& impl_;
   const uint16_t server_;
   const std::string key_;
   const absl::Duration timeout_;
 };
 
-/// Reads answers to LeaseRead.
+/// Asks, and reads the answers to LeaseRead.
 class Client::Leases {
  public:
+  static ResultImpl Ask(Impl& impl, std::string_view key, AnswerShape shape, bool is_read,
+                        absl::Duration timeout, const std::function<void(RequestWriter&)>& write) {
+    return impl.Ran(impl.operations().Ask(key, shape, is_read, write), timeout);
+  }
+  static ResultImpl AskMany(Impl& impl, std::span<const std::string_view> keys, AnswerShape shape,
+                            bool is_read, absl::Duration timeout,
+                            const std::function<absl::Status(size_t)>& check,
+                            const std::function<size_t(RequestWriter&, uint32_t)>& write) {
+    return impl.RanInWaves(timeout, [&](const Operations::RunWave& run) {
+      return impl.operations().AskMany(keys, shape, is_read, run, check, write);
+    });
+  }
+
   // `meta`: by that protocol. Otherwise there is a value, or there is none.
   static LeasedItem ItemOf(const Answer& answer, AnswerState state, bool meta) {
     LeasedItem item;
@@ -168,23 +174,22 @@ absl::StatusOr<LeasedItem> Client::GetWithLease(std::string_view key, const Leas
   const int64_t lease = WholeSeconds(options.lease);
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
   // A win whose answer is lost is nobody's for as long as a lease lasts: it is not asked twice.
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kLease, lease == 0, options.timeout,
-                       [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
-  if (!single.ok()) return single.status();
-  const bool meta = !single->result.call->parts[0].meta.empty();
-  if (single->state() != AnswerState::kHit && !meta && lease > 0) {
-    return Leases::ByLock(this, key, options);
-  }
-  return Leases::ItemOf(single->answer(), single->state(), meta);
+  const ResultImpl result =
+      Leases::Ask(*impl_, key, AnswerShape::kLease, lease == 0, options.timeout,
+                  [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  const bool meta = SpokeMeta(result, 0);
+  const AnswerState state = result.StateOf(0);
+  if (state != AnswerState::kHit && !meta && lease > 0) return Leases::ByLock(this, key, options);
+  return Leases::ItemOf(result.call->answers[0], state, meta);
 }
 
 std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
     std::span<const std::string_view> keys, const LeaseOptions& options) {
   const int64_t lease = WholeSeconds(options.lease);
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
-  const ResultImpl result = impl_->RunMany(
-      keys, AnswerShape::kLease, lease == 0, options.timeout,
+  const ResultImpl result = Leases::AskMany(
+      *impl_, keys, AnswerShape::kLease, lease == 0, options.timeout,
       [](size_t) { return absl::OkStatus(); },
       [&](RequestWriter& writer, uint32_t i) {
         writer.LeaseRead(keys[i], lease, ahead, i);
@@ -198,7 +203,7 @@ std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
       continue;
     }
     const Answer& answer = result.call->answers[i];
-    const bool meta = !result.call->parts[answer.part].meta.empty();
+    const bool meta = SpokeMeta(result, i);
     const AnswerState state = result.StateOf(i);
     if (state != AnswerState::kHit && !meta && lease > 0) {
       items.push_back(Leases::ByLock(this, keys[i], options));
@@ -223,10 +228,12 @@ absl::StatusOr<bool> Client::SetWithLease(std::string_view key, std::string_view
     (void)lock.Remove(token.lock_);
     return true;
   }
-  const auto single = impl_->Store(
-      Leases::RequestFor({key, value, token, options.ttl, options.flags}), options.timeout);
-  if (!single.ok()) return single.status();
-  return single->state() == AnswerState::kHit;
+  if (value.size() > impl_->options().value_bytes_max) {
+    return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
+  }
+  const StoreRequest request = Leases::RequestFor({key, value, token, options.ttl, options.flags});
+  return WasDone(Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                             [&](RequestWriter& writer) { writer.Store(request, 0); }));
 }
 
 std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const LeasedStore> stores,
@@ -236,8 +243,8 @@ std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const Leas
   for (const LeasedStore& store : stores) keys.push_back(store.key);
   const size_t bytes_max = impl_->options().value_bytes_max;
   const absl::Status by_lock = absl::FailedPreconditionError("not with the others");
-  const ResultImpl result = impl_->RunMany(
-      keys, AnswerShape::kWord, false, options.timeout,
+  const ResultImpl result = Leases::AskMany(
+      *impl_, keys, AnswerShape::kWord, false, options.timeout,
       [&](size_t i) {
         const LeasedStore& store = stores[i];
         if (!store.token.held()) return absl::FailedPreconditionError("no lease");
@@ -286,11 +293,9 @@ absl::StatusOr<bool> Client::ReleaseLease(std::string_view key, const LeaseToken
     case LeaseToken::Kind::kStale:
       break;
   }
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kWord, false, options.timeout,
-                       [&](RequestWriter& writer) { writer.GiveBackStale(key, token.cas_, 0); });
-  if (!single.ok()) return single.status();
-  return single->state() == AnswerState::kHit;
+  return WasDone(
+      Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                  [&](RequestWriter& writer) { writer.GiveBackStale(key, token.cas_, 0); }));
 }
 
 absl::StatusOr<bool> Client::DeleteAndLease(std::string_view key, const CallOptions& options) {
@@ -301,17 +306,17 @@ absl::StatusOr<bool> Client::Invalidate(std::string_view key, absl::Duration sta
                                         const CallOptions& options) {
   const bool deletes = stale_for <= absl::ZeroDuration();
   const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kWord, false, options.timeout, [&](RequestWriter& writer) {
-        if (deletes) return writer.Delete(key, 0);
-        writer.Invalidate(key, exptime, 0);
-      });
-  if (!single.ok()) return single.status();
-  if (single->result.call->parts[0].meta.empty()) {
+  ResultImpl result = Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                                  [&](RequestWriter& writer) {
+                                    if (deletes) return writer.Delete(key, 0);
+                                    writer.Invalidate(key, exptime, 0);
+                                  });
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  if (!SpokeMeta(result, 0)) {
     const absl::Status unlocked = Lock(this, key, options.timeout).RemoveAnyones();
     if (!unlocked.ok()) return unlocked;
   }
-  return single->state() == AnswerState::kHit;
+  return WasDone(std::move(result));
 }
 
 std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::string_view> keys,
@@ -319,8 +324,9 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
                                                           const CallOptions& options) {
   const bool deletes = stale_for <= absl::ZeroDuration();
   const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  const ResultImpl result = impl_->RunMany(
-      keys, AnswerShape::kWord, false, options.timeout, [](size_t) { return absl::OkStatus(); },
+  const ResultImpl result = Leases::AskMany(
+      *impl_, keys, AnswerShape::kWord, false, options.timeout,
+      [](size_t) { return absl::OkStatus(); },
       [&](RequestWriter& writer, uint32_t i) {
         if (deletes) {
           writer.Delete(keys[i], i);
@@ -333,7 +339,7 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
   outcomes.reserve(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
     absl::Status status = result.StatusOf(i);
-    if (status.ok() && result.call->parts[result.call->answers[i].part].meta.empty()) {
+    if (status.ok() && !SpokeMeta(result, i)) {
       status = Lock(this, keys[i], options.timeout).RemoveAnyones();
     }
     if (status.ok()) {
@@ -347,11 +353,8 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
 
 absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,
                                             const CallOptions& options) {
-  const auto single =
-      impl_->RunSingle(key, AnswerShape::kWord, false, options.timeout,
-                       [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); });
-  if (!single.ok()) return single.status();
-  return OutcomeOf(single->state());
+  return CasOutcomeOf(Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                                  [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); }));
 }
 
 namespace {
@@ -379,12 +382,12 @@ absl::StatusOr<uint64_t> Client::CountOrStart(bool increment, std::string_view k
                                               const CallOptions& options) {
   const int64_t exptime = ExptimeOf(ttl, absl::Now());
   for (int i = 0; i < kStartTries; ++i) {
-    const auto single = impl_->RunSingle(
-        key, AnswerShape::kNumber, false, options.timeout, [&](RequestWriter& writer) {
+    const absl::StatusOr<std::optional<uint64_t>> counted = NumberOf(Leases::Ask(
+        *impl_, key, AnswerShape::kNumber, false, options.timeout, [&](RequestWriter& writer) {
           writer.ArithmeticOrStart(increment, key, delta, first, exptime, 0);
-        });
-    if (!single.ok()) return single.status();
-    if (single->state() == AnswerState::kHit) return single->answer().number;
+        }));
+    if (!counted.ok()) return counted.status();
+    if (counted->has_value()) return **counted;
     WriteOptions write;
     write.ttl = ttl;
     write.timeout = options.timeout;

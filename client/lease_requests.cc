@@ -64,7 +64,7 @@ void RequestWriter::Invalidate(std::string_view key, int64_t exptime, uint32_t a
   }
   if (dialect_ != Dialect::kText) {
     part_->meta.append("md ").append(prefix_).append(key);
-    AppendFlag(&part_->meta, " I T", exptime);
+    AppendFlag(&part_->meta, " I T", Capped(exptime));
     part_->meta.append("\r\n");
   }
   part_->success = "DELETED";
@@ -82,7 +82,7 @@ void RequestWriter::ArithmeticOrStart(bool increment, std::string_view key, uint
     part_->meta.append("ma ").append(prefix_).append(key);
     AppendFlag(&part_->meta, increment ? " v D" : " v MD D", delta);
     AppendFlag(&part_->meta, " J", initial);
-    AppendFlag(&part_->meta, " N", exptime);
+    AppendFlag(&part_->meta, " N", Capped(exptime));
     part_->meta.append("\r\n");
   }
   AddKey(answer);

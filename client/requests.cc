@@ -10,7 +10,6 @@ namespace {
 // Servers and proxies read a line as a whole: it is kept short enough for all of them.
 constexpr size_t kLineKeysMax = 100;
 constexpr size_t kLineBytesMax = 2000;
-constexpr int64_t kRelativeSecondsMax = int64_t{30} * 24 * 60 * 60;
 
 struct StoreWords {
   std::string_view verb;
@@ -86,7 +85,7 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
   if (ttl <= absl::ZeroDuration()) return -1;
   const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(ttl, absl::Seconds(1)));
   // Sums of dates beyond 2106 are cut: servers keep 32 bits.
-  if (seconds <= kRelativeSecondsMax) return seconds;
+  if (ttl <= kRelativeTtlMax) return seconds;
   return std::min<int64_t>(absl::ToUnixSeconds(now) + std::min<int64_t>(seconds, 0xffffffff),
                            0xffffffff);
 }
@@ -109,6 +108,7 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
 
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
   const StoreWords words = WordsOf(request.verb);
+  const int64_t exptime = Capped(request.exptime);
   const size_t bytes = prefix_.size() + request.key.size() + request.value.size() + 100;
   if (dialect_ != Dialect::kMeta) {
     std::string& text = part_->text;
@@ -116,7 +116,7 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
     text.append(words.verb).append(prefix_).append(request.key).push_back(' ');
     AppendNumber(&text, request.flags);
     text.push_back(' ');
-    AppendNumber(&text, request.exptime);
+    AppendNumber(&text, exptime);
     text.push_back(' ');
     AppendNumber(&text, request.value.size());
     if (request.verb == StoreVerb::kCas) {
@@ -135,9 +135,9 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
       meta.append(" F");
       AppendNumber(&meta, request.flags);
     }
-    if (request.exptime != 0) {
+    if (exptime != 0) {
       meta.append(" T");
-      AppendNumber(&meta, request.exptime);
+      AppendNumber(&meta, exptime);
     }
     if (request.verb == StoreVerb::kCas) {
       meta.append(" C");
@@ -162,6 +162,7 @@ void RequestWriter::Delete(std::string_view key, uint32_t answer) {
 }
 
 void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer) {
+  exptime = Capped(exptime);
   if (dialect_ != Dialect::kMeta) {
     part_->text.append("touch ").append(prefix_).append(key).push_back(' ');
     AppendNumber(&part_->text, exptime);

@@ -17,7 +17,10 @@ inline constexpr size_t kKeyBytesMax = 250;
 /// InvalidArgument unless prefix + key can be sent as one word.
 absl::Status CheckKey(std::string_view prefix, std::string_view key);
 
-/// What protocols call exptime. Beyond 30 days it is a date, hence `now`.
+/// The longest time to live that is told as such; beyond it, exptime is a date.
+inline constexpr absl::Duration kRelativeTtlMax = absl::Hours(24 * 30);
+
+/// What protocols call exptime. Beyond kRelativeTtlMax it is a date, hence `now`.
 int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 
 /// Which command stores.
@@ -37,15 +40,21 @@ struct StoreRequest {
 
 /// Writes one part's requests. `dialect` is the server's, kUnknown until it was reached: both are
 /// written then. Keys were checked; `answer` is the index in Call::answers that a key's answer is
-/// for. End() has to be called after the last request.
+/// for. No exptime is written that is later than `exptime_max` seconds, unless that is 0. End() has
+/// to be called after the last request.
 class RequestWriter {
  public:
-  RequestWriter(Part* part, std::string_view key_prefix, Dialect dialect)
-      : part_(part), prefix_(key_prefix), dialect_(dialect) {}
+  RequestWriter(Part* part, std::string_view key_prefix, Dialect dialect, int64_t exptime_max = 0)
+      : part_(part), prefix_(key_prefix), dialect_(dialect), exptime_max_(exptime_max) {}
 
   /// REQUIRES: AnswerShape::kValues. `verb` is "get", "gets" or "gats <exptime>", and the same for
   /// all of a part.
   void Read(std::string_view verb, std::string_view key, uint32_t answer);
+  /// "gat" and "gats" take this for an exptime.
+  int64_t Capped(int64_t exptime) const {
+    const bool too_late = exptime == 0 || exptime > exptime_max_;
+    return exptime_max_ > 0 && too_late ? exptime_max_ : exptime;
+  }
   /// REQUIRES: AnswerShape::kWord, for these three
   void Store(const StoreRequest& request, uint32_t answer);
   void Delete(std::string_view key, uint32_t answer);
@@ -78,6 +87,7 @@ class RequestWriter {
   Part* const part_;
   const std::string_view prefix_;
   const Dialect dialect_;
+  const int64_t exptime_max_;
   size_t line_keys_ = 0;
   size_t line_begin_ = 0;
 };

@@ -19,6 +19,16 @@ struct ResultImpl {
   CallRef call;
   std::vector<absl::Status> refused;  ///< Why; Answer::error is the index.
 
+  /// Says why answer i is asked of no server; and of all from `begin` on.
+  void Refuse(size_t i, absl::Status why) {
+    RefuseOne(i);
+    refused.push_back(std::move(why));
+  }
+  void RefuseFrom(size_t begin, absl::Status why) {
+    for (size_t i = begin; i < call->answers.size(); ++i) RefuseOne(i);
+    refused.push_back(std::move(why));
+  }
+
   /// Once, when the call has returned.
   void Snapshot();
   AnswerState StateOf(size_t i) const;
@@ -26,6 +36,10 @@ struct ResultImpl {
   absl::Status StatusOf(size_t i) const;
 
  private:
+  void RefuseOne(size_t i) {
+    call->answers[i].part = kNoPart;
+    call->answers[i].error = static_cast<uint32_t>(refused.size());
+  }
   bool PartDone(uint32_t part) const;
   std::vector<bool> done_;
 };

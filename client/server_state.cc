@@ -16,12 +16,14 @@ Clock::duration ToClock(absl::Duration duration) {
       absl::ToChronoNanoseconds(std::clamp(duration, absl::ZeroDuration(), century)));
 }
 
-ServerState::ServerState(Server server, const ClientOptions& options)
+ServerState::ServerState(Server server, const ClientOptions& options, std::atomic<int>* troubled)
     : server_(std::move(server)),
       address_(server_.Address()),
       max_fails_(options.max_fails),
       fail_timeout_(ToClock(options.fail_timeout)),
       pause_max_(ToClock(options.pause_max)),
+      trial_max_(ToClock(options.connect_timeout) + ToClock(options.request_timeout)),
+      troubled_(troubled),
       next_pause_(fail_timeout_) {
   if (options.protocol == ClientOptions::Protocol::kText) dialect_ = Dialect::kText;
 }
@@ -59,49 +61,66 @@ absl::Status ServerState::Resolve() {
 }
 
 absl::Status ServerState::Admit(Clock::time_point now) {
+  if (server_.down) return absl::UnavailableError(address_ + " is marked down");
   if (addresses_.empty()) return resolved_;
-  if (Paused(now)) {
-    absl::MutexLock lock(&mutex_);
-    return absl::UnavailableError(
-        address_ + " is left alone for a while after: " + std::string(last_failure_.message()));
-  }
+  const Standing before = standing(now);
+  if (before == Standing::kWell) return absl::OkStatus();
   absl::MutexLock lock(&mutex_);
-  if (on_trial_) {
-    // One at a time tries, so that a dead server costs one timeout and not one for every thread.
-    if (now - trial_began_ < fail_timeout_) {
-      return absl::UnavailableError(
-          address_ + " is being tried again after: " + std::string(last_failure_.message()));
-    }
-    trial_began_ = now;
-  } else if (paused_until_.load(std::memory_order_relaxed) != 0) {
-    on_trial_ = true;
-    trial_began_ = now;
+  if (claimed_) {
+    claimed_ = false;
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  if (before == Standing::kTrialDue && BeginTrial(now)) return absl::OkStatus();
+  return absl::UnavailableError(
+      address_ +
+      (on_trial_ ? " is being tried again after: " : " is left alone for a while after: ") +
+      std::string(last_failure_.message()));
 }
 
-void ServerState::Succeeded() {
+// One at a time tries, so that a dead server costs one timeout and not one for every thread. A
+// trial of which nothing is heard ends by itself.
+bool ServerState::BeginTrial(Clock::time_point now) {
+  if (standing(now) != Standing::kTrialDue) return false;
+  on_trial_ = true;
+  avoided_until_.store((now + trial_max_).time_since_epoch().count(), std::memory_order_relaxed);
+  return true;
+}
+
+bool ServerState::ClaimTrial(Clock::time_point now) {
   absl::MutexLock lock(&mutex_);
+  if (standing(now) == Standing::kWell) return true;
+  return claimed_ = BeginTrial(now);
+}
+
+void ServerState::Succeeded(Clock::time_point now) {
+  absl::MutexLock lock(&mutex_);
+  // What was asked before the pause may still be answered in it, which says nothing of now.
+  if (!on_trial_ && standing(now) == Standing::kLeftAlone) return;
   fails_ = 0;
-  on_trial_ = false;
+  on_trial_ = claimed_ = false;
   next_pause_ = fail_timeout_;
-  paused_until_.store(0, std::memory_order_relaxed);
+  if (avoided_until_.exchange(0, std::memory_order_relaxed) != 0) {
+    troubled_->fetch_sub(1, std::memory_order_relaxed);
+  }
 }
 
 bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
   absl::MutexLock lock(&mutex_);
   last_failure_ = why;
   if (max_fails_ == 0) return false;
-  if (fails_ == 0 || now - first_fail_ > fail_timeout_) {
-    fails_ = 0;
-    first_fail_ = now;
-  }
+  // Connections that break during a pause were made before it.
+  if (!on_trial_ && standing(now) == Standing::kLeftAlone) return false;
+  if (now - last_fail_ > fail_timeout_ + trial_max_) fails_ = 0;
+  last_fail_ = now;
   ++fails_;
   if (fails_ < max_fails_ && !on_trial_) return false;
-  paused_until_.store((now + next_pause_).time_since_epoch().count(), std::memory_order_relaxed);
+  const Clock::rep until = (now + next_pause_).time_since_epoch().count();
+  if (avoided_until_.exchange(until, std::memory_order_relaxed) == 0) {
+    troubled_->fetch_add(1, std::memory_order_relaxed);
+  }
   next_pause_ = std::min(next_pause_ * 2, std::max(pause_max_, fail_timeout_));
   fails_ = 0;
-  on_trial_ = false;
+  on_trial_ = claimed_ = false;
   return true;
 }
 

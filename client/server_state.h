@@ -30,7 +30,8 @@ struct SocketAddress {
 /// What is known of a server, for all connections to it. Thread-safe.
 class ServerState {
  public:
-  ServerState(Server server, const ClientOptions& options);
+  /// `troubled` outlives it; it is raised while this server is paused or on trial.
+  ServerState(Server server, const ClientOptions& options, std::atomic<int>* troubled);
 
   const Server& server() const { return server_; }
   const std::string& address() const { return address_; }
@@ -42,34 +43,51 @@ class ServerState {
   /// Whether it may be connected to now, which after a pause is one trial for one asker. Otherwise
   /// Unavailable, with the last failure in the message.
   absl::Status Admit(Clock::time_point now);
-  void Succeeded();
+  /// It has answered.
+  void Succeeded(Clock::time_point now);
   /// Counts; true when this begins a pause.
   bool Failed(const absl::Status& why, Clock::time_point now);
-  /// It is left alone just now.
-  bool Paused(Clock::time_point now) const {
-    return now.time_since_epoch().count() < paused_until_.load(std::memory_order_relaxed);
+
+  enum class Standing : uint8_t {
+    kWell,
+    kTrialDue,   ///< Its pause is over: whoever claims the trial is to try it.
+    kLeftAlone,  ///< It is paused, or being tried by somebody.
+  };
+  Standing standing(Clock::time_point now) const {
+    const Clock::rep until = avoided_until_.load(std::memory_order_relaxed);
+    if (until == 0) return Standing::kWell;
+    return now.time_since_epoch().count() < until ? Standing::kLeftAlone : Standing::kTrialDue;
   }
+  bool troubled() const { return avoided_until_.load(std::memory_order_relaxed) != 0; }
+  /// True for one asker, who has then to send it a request.
+  bool ClaimTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
 
   Dialect dialect() const { return dialect_.load(std::memory_order_relaxed); }
   void set_dialect(Dialect dialect) { dialect_.store(dialect, std::memory_order_relaxed); }
 
  private:
+  bool BeginTrial(Clock::time_point now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const Server server_;
   const std::string address_;
   const uint32_t max_fails_;
   const Clock::duration fail_timeout_;
   const Clock::duration pause_max_;
+  const Clock::duration trial_max_;  // how long a failure may take to show
+  std::atomic<int>* const troubled_;
   std::vector<SocketAddress> addresses_;
   absl::Status resolved_;
   std::atomic<Dialect> dialect_{Dialect::kUnknown};
-  std::atomic<Clock::rep> paused_until_{0};
+  // 0 when it is well. Until then others keep away: for the pause, or for the time a trial may
+  // take.
+  std::atomic<Clock::rep> avoided_until_{0};
 
   absl::Mutex mutex_;
   uint32_t fails_ ABSL_GUARDED_BY(mutex_) = 0;
-  Clock::time_point first_fail_ ABSL_GUARDED_BY(mutex_);
+  Clock::time_point last_fail_ ABSL_GUARDED_BY(mutex_);
   Clock::duration next_pause_ ABSL_GUARDED_BY(mutex_);
   bool on_trial_ ABSL_GUARDED_BY(mutex_) = false;  // it was paused and has not answered since
-  Clock::time_point trial_began_ ABSL_GUARDED_BY(mutex_);
+  bool claimed_ ABSL_GUARDED_BY(mutex_) = false;   // by one who has not connected yet
   absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -41,6 +41,8 @@ class Conversation {
   void Expect(std::string_view line) {
     if (Line() != line) shutdown(fd_, SHUT_RDWR);
   }
+  /// How often something has arrived.
+  int reads() const { return reads_; }
   void Skip(size_t bytes) {
     while (input_.size() < bytes) {
       if (!ReadMore()) return;
@@ -65,11 +67,13 @@ class Conversation {
     char buffer[4096];
     const ssize_t bytes = recv(fd_, buffer, sizeof(buffer), 0);
     if (bytes <= 0) return false;
+    ++reads_;
     input_.append(buffer, static_cast<size_t>(bytes));
     return true;
   }
 
   const int fd_;
+  int reads_ = 0;
   std::string input_;
 };
 
@@ -105,8 +109,9 @@ class ScriptedPeer {
  public:
   using Talk = std::function<void(Conversation&, int)>;
 
-  explicit ScriptedPeer(Talk talk) : talk_(std::move(talk)) {
-    listener_ = Listen(0, &port_);
+  /// On a free port, or on one that a server has left.
+  explicit ScriptedPeer(Talk talk, uint16_t port = 0) : talk_(std::move(talk)) {
+    listener_ = Listen(port, &port_);
     acceptor_ = std::thread([this] { Accept(); });
   }
   ~ScriptedPeer() {

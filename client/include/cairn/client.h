@@ -19,33 +19,7 @@
 
 namespace cairn {
 
-/// For one call.
-struct CallOptions {
-  /// The most it takes; zero: ClientOptions::call_timeout.
-  absl::Duration timeout = absl::ZeroDuration();
-};
-
-/// For a call that stores.
-struct WriteOptions {
-  /// How long the server may keep it, rounded up to seconds. Infinite: until it is evicted. Zero or
-  /// negative: expired at once.
-  absl::Duration ttl = absl::InfiniteDuration();
-  /// 32 bits that come back with the value.
-  uint32_t flags = 0;
-  absl::Duration timeout = absl::ZeroDuration();
-};
-
-/// One of many to store; views need to last for the call only.
-struct SetItem {
-  std::string_view key;
-  std::string_view value;
-};
-
-enum class CasOutcome : uint8_t {
-  kStored,
-  kChanged,   ///< Somebody stored another value since; read again.
-  kNotFound,  ///< The key is gone.
-};
+class AsyncClient;
 
 /// Many cache servers as one cache. Thread-safe; one Client a process is what is meant. Nothing
 /// throws and nothing waits longer than its timeout.
@@ -158,8 +132,12 @@ class Client {
   absl::StatusOr<CasOutcome> DeleteIf(std::string_view key, uint64_t cas,
                                       const CallOptions& options = {});
 
-  /// To every server; the first failure, if any, after all were asked.
+  /// To every server that is not marked down; the first failure, if any, after all were asked.
   absl::Status FlushAll(const CallOptions& options = {});
+
+  /// The same calls without waiting (cairn/async.h), on an event loop of the library's own: a
+  /// thread that is started the first time this is called and ends with the Client.
+  AsyncClient& Async();
 
   size_t server_count() const;
   const Server& server(size_t index) const;
@@ -173,6 +151,7 @@ class Client {
       size_t server, std::string_view group = {}, const CallOptions& options = {});
 
  private:
+  friend class AsyncClient;
   class Impl;
   class Leases;
   class Lock;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -10,6 +11,28 @@
 #include "cairn/server.h"
 
 namespace cairn {
+
+/// For one call.
+struct CallOptions {
+  /// The most it takes; zero: ClientOptions::call_timeout.
+  absl::Duration timeout = absl::ZeroDuration();
+};
+
+/// For a call that stores.
+struct WriteOptions {
+  /// How long the server may keep it, rounded up to seconds. Infinite: until it is evicted. Zero or
+  /// negative: expired at once.
+  absl::Duration ttl = absl::InfiniteDuration();
+  /// 32 bits that come back with the value.
+  uint32_t flags = 0;
+  absl::Duration timeout = absl::ZeroDuration();
+};
+
+/// One of many to store; views need to last for the call only.
+struct SetItem {
+  std::string_view key;
+  std::string_view value;
+};
 
 /// What a Client is made of. Only `servers` has no default.
 struct ClientOptions {
@@ -45,15 +68,20 @@ struct ClientOptions {
   /// replaces it for one call.
   absl::Duration call_timeout = absl::Seconds(5);
 
-  /// After this many failures (refused, timed out, broken stream) within `fail_timeout`, a server
-  /// is left alone for `fail_timeout`, then for twice that after each failed trial, up to
-  /// `pause_max`. Its keys fail at once meanwhile. 0: never left alone.
+  /// After this many failures (refused, timed out, broken stream), each within `fail_timeout` of
+  /// the one before (the time that was waited for an answer not counted), a server is left alone
+  /// for `fail_timeout`, then for twice that after each failed trial, up to `pause_max`. Its keys
+  /// fail at once meanwhile. 0: never left alone.
   uint32_t max_fails = 3;
   absl::Duration fail_timeout = absl::Seconds(2);
   absl::Duration pause_max = absl::Seconds(30);
   /// While a server is left alone its keys go to the others, and return with it. Off: they fail,
   /// and no key is ever found stale after its server was away for a while.
   bool eject = false;
+  /// The longest time to live of what is stored on backups (Server::backup), rounded up to seconds;
+  /// at most 30 days, or infinite. A short one makes them a gutter: a value that another process
+  /// has changed or deleted where it lives is found there for no longer than this.
+  absl::Duration backup_ttl_max = absl::InfiniteDuration();
 
   /// Connections are shared: what threads ask at the same time leaves in one write. More of them
   /// let several threads read answers at once, and a large value hold up fewer others. 1 to 64.

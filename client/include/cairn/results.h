@@ -19,6 +19,13 @@ struct Item {
   uint64_t cas = 0;  ///< For Client::CompareAndSwap; 0 when it was not asked for.
 };
 
+/// What became of a CompareAndSwap.
+enum class CasOutcome : uint8_t {
+  kStored,
+  kChanged,   ///< Somebody stored another value since; read again.
+  kNotFound,  ///< The key is gone.
+};
+
 /// What is known of a key. Only kHit and kMiss are the server's word.
 enum class KeyOutcome : uint8_t { kHit, kMiss, kNotReached };
 
@@ -52,6 +59,7 @@ class MultiGetResult {
   size_t not_reached() const { return size_ - hits_ - misses_; }
 
  private:
+  friend class AsyncClient;
   friend class Client;
   explicit MultiGetResult(ResultImpl&& impl);
   std::unique_ptr<ResultImpl> impl_;
@@ -81,6 +89,7 @@ class MultiWriteResult {
   size_t failed_count() const { return failed_; }
 
  private:
+  friend class AsyncClient;
   friend class Client;
   explicit MultiWriteResult(ResultImpl&& impl);
   std::unique_ptr<ResultImpl> impl_;

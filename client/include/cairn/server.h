@@ -21,6 +21,11 @@ struct Server {
   /// What rings use in place of host and port when not empty, so that an address can change and
   /// every key stays where it is.
   std::string alias;
+  /// Takes no keys as long as every other server does: it gets those of servers that are left
+  /// alone (ClientOptions::max_fails), when they have no other place to go.
+  bool backup = false;
+  /// Taken out: never connected to, its keys live elsewhere, as if it were not in the list.
+  bool down = false;
 
   bool IsUnixSocket() const { return !host.empty() && host.front() == '/'; }
   /// "host:port", "[v6]:port" or the path: for messages and statistics.

@@ -1,0 +1,206 @@
+#include "cairn/async.h"
+
+#include <utility>
+
+#include "client/client_impl.h"
+#include "client/event_driver.h"
+
+namespace cairn {
+
+struct AsyncClient::Loop {
+  absl::StatusOr<std::unique_ptr<EventDriver>> driver;
+};
+
+template <typename T>
+struct AsyncResult<T>::State final : AsyncCall {
+  void Done() override {
+    if (then == nullptr) return resume(address);  // which may destroy this
+    const std::unique_ptr<State> own(this);
+    then(convert(std::move(result)));
+  }
+
+  EventDriver* driver = nullptr;
+  T (*convert)(ResultImpl&&) = nullptr;
+  std::function<void(T)> then;
+  void (*resume)(void*) = nullptr;
+  void* address = nullptr;
+};
+
+template <typename T>
+AsyncResult<T>::AsyncResult(std::unique_ptr<State> state) : state_(std::move(state)) {}
+template <typename T>
+AsyncResult<T>::AsyncResult(AsyncResult&&) noexcept = default;
+template <typename T>
+AsyncResult<T>& AsyncResult<T>::operator=(AsyncResult&&) noexcept = default;
+template <typename T>
+AsyncResult<T>::~AsyncResult() = default;
+
+template <typename T>
+void AsyncResult<T>::Then(std::function<void(T)> done) && {
+  state_->then = std::move(done);
+  State* const state = state_.release();  // its own from here on
+  if (state->driver == nullptr) return state->Done();
+  state->driver->Submit(state);
+}
+
+// What can be said without asking a server is said at once.
+template <typename T>
+bool AsyncResult<T>::await_ready() const {
+  return state_->driver == nullptr || state_->result.call->parts.empty();
+}
+
+template <typename T>
+void AsyncResult<T>::Start(void (*resume)(void*), void* address) {
+  state_->resume = resume;
+  state_->address = address;
+  state_->driver->Submit(state_.get());
+}
+
+template <typename T>
+T AsyncResult<T>::await_resume() {
+  return state_->convert(std::move(state_->result));
+}
+
+template class AsyncResult<absl::StatusOr<std::optional<std::string>>>;
+template class AsyncResult<absl::StatusOr<std::optional<Item>>>;
+template class AsyncResult<absl::StatusOr<std::optional<uint64_t>>>;
+template class AsyncResult<absl::StatusOr<bool>>;
+template class AsyncResult<absl::StatusOr<CasOutcome>>;
+template class AsyncResult<absl::Status>;
+template class AsyncResult<MultiGetResult>;
+template class AsyncResult<MultiWriteResult>;
+
+AsyncClient::AsyncClient(Client* client, event_base* base)
+    : AsyncClient(client->impl_.get(), base) {}
+
+AsyncClient::AsyncClient(Client::Impl* impl, event_base* base)
+    : impl_(impl), loop_(new Loop{EventDriver::Make(impl->servers(), &impl->options(), base)}) {}
+
+AsyncClient::~AsyncClient() = default;
+
+absl::Status AsyncClient::status() const { return loop_->driver.status(); }
+
+AsyncClient& Client::Impl::Async() {
+  absl::MutexLock lock(&async_mutex_);
+  if (async_ == nullptr) async_.reset(new AsyncClient(this, nullptr));
+  return *async_;
+}
+
+template <typename T, typename Result>
+AsyncResult<T> AsyncClient::Prepared(Result&& result, absl::Duration timeout,
+                                     T (*convert)(Result&&)) {
+  auto state = std::make_unique<typename AsyncResult<T>::State>();
+  state->result = std::move(result);
+  state->convert = convert;
+  state->deadline = impl_->DeadlineAfter(timeout);
+  if (loop_->driver.ok()) {
+    state->driver = loop_->driver->get();
+  } else {
+    state->result.RefuseFrom(0, loop_->driver.status());
+  }
+  return AsyncResult<T>(std::move(state));
+}
+
+AsyncResult<absl::StatusOr<std::optional<std::string>>> AsyncClient::Get(
+    std::string_view key, const CallOptions& options) {
+  return Prepared(impl_->operations().Read("get", key), options.timeout, ValueOf);
+}
+
+AsyncResult<absl::StatusOr<std::optional<Item>>> AsyncClient::Gets(std::string_view key,
+                                                                   const CallOptions& options) {
+  return Prepared(impl_->operations().Read("gets", key), options.timeout, ItemOf);
+}
+
+AsyncResult<absl::StatusOr<std::optional<Item>>> AsyncClient::GetAndTouch(
+    std::string_view key, absl::Duration ttl, const CallOptions& options) {
+  return Prepared(impl_->operations().ReadAndTouch(key, ttl), options.timeout, ItemOf);
+}
+
+AsyncResult<absl::Status> AsyncClient::Set(std::string_view key, std::string_view value,
+                                           const WriteOptions& options) {
+  return Prepared(impl_->operations().Store(StoreVerb::kSet, key, value, options), options.timeout,
+                  WasStored);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::Add(std::string_view key, std::string_view value,
+                                                   const WriteOptions& options) {
+  return Prepared(impl_->operations().Store(StoreVerb::kAdd, key, value, options), options.timeout,
+                  WasDone);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::Replace(std::string_view key, std::string_view value,
+                                                       const WriteOptions& options) {
+  return Prepared(impl_->operations().Store(StoreVerb::kReplace, key, value, options),
+                  options.timeout, WasDone);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::Append(std::string_view key, std::string_view value,
+                                                      const CallOptions& options) {
+  return Prepared(impl_->operations().Append(StoreVerb::kAppend, key, value), options.timeout,
+                  WasDone);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::Prepend(std::string_view key, std::string_view value,
+                                                       const CallOptions& options) {
+  return Prepared(impl_->operations().Append(StoreVerb::kPrepend, key, value), options.timeout,
+                  WasDone);
+}
+
+AsyncResult<absl::StatusOr<CasOutcome>> AsyncClient::CompareAndSwap(std::string_view key,
+                                                                    std::string_view value,
+                                                                    uint64_t cas,
+                                                                    const WriteOptions& options) {
+  return Prepared(impl_->operations().Store(StoreVerb::kCas, key, value, options, cas),
+                  options.timeout, CasOutcomeOf);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::Delete(std::string_view key,
+                                                      const CallOptions& options) {
+  return Prepared(impl_->operations().Delete(key), options.timeout, WasDone);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::Touch(std::string_view key, absl::Duration ttl,
+                                                     const CallOptions& options) {
+  return Prepared(impl_->operations().Touch(key, ttl), options.timeout, WasDone);
+}
+
+AsyncResult<absl::StatusOr<std::optional<uint64_t>>> AsyncClient::Increment(
+    std::string_view key, uint64_t delta, const CallOptions& options) {
+  return Prepared(impl_->operations().Count(true, key, delta), options.timeout, NumberOf);
+}
+
+AsyncResult<absl::StatusOr<std::optional<uint64_t>>> AsyncClient::Decrement(
+    std::string_view key, uint64_t delta, const CallOptions& options) {
+  return Prepared(impl_->operations().Count(false, key, delta), options.timeout, NumberOf);
+}
+
+AsyncResult<MultiGetResult> AsyncClient::GetMulti(std::span<const std::string_view> keys,
+                                                  const CallOptions& options, bool with_cas) {
+  return Prepared(
+      impl_->operations().ReadMany(keys, with_cas, {}), options.timeout,
+      +[](ResultImpl&& result) { return MultiGetResult(std::move(result)); });
+}
+
+AsyncResult<MultiWriteResult> AsyncClient::SetMulti(std::span<const SetItem> items,
+                                                    const WriteOptions& options) {
+  return Prepared(
+      impl_->operations().StoreMany(items, options, {}), options.timeout,
+      +[](ResultImpl&& result) { return MultiWriteResult(std::move(result)); });
+}
+
+AsyncResult<MultiWriteResult> AsyncClient::DeleteMulti(std::span<const std::string_view> keys,
+                                                       const CallOptions& options) {
+  return Prepared(
+      impl_->operations().DeleteMany(keys, {}), options.timeout,
+      +[](ResultImpl&& result) { return MultiWriteResult(std::move(result)); });
+}
+
+AsyncResult<MultiWriteResult> AsyncClient::TouchMulti(std::span<const std::string_view> keys,
+                                                      absl::Duration ttl,
+                                                      const CallOptions& options) {
+  return Prepared(
+      impl_->operations().TouchMany(keys, ttl, {}), options.timeout,
+      +[](ResultImpl&& result) { return MultiWriteResult(std::move(result)); });
+}
+
+}  // namespace cairn

@@ -1,0 +1,270 @@
+#include "client/operations.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/time/clock.h"
+
+namespace cairn {
+namespace {
+
+// How much one wave of a bulk call puts on the wire before its answers are awaited, so that a call
+// of any size needs memory for its results and a little more.
+constexpr size_t kWaveKeys = 4096;
+constexpr size_t kWaveBytes = size_t{4} * 1024 * 1024;
+constexpr size_t kKeysAhead = 8;
+
+absl::Status ValueTooLarge() {
+  return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
+}
+
+}  // namespace
+
+template <typename Write>
+ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read,
+                           const Write& write) {
+  ResultImpl result;
+  Call& call = *result.call;
+  call.answers.resize(1);
+  if (absl::Status status = CheckKey(options_.key_prefix, key); !status.ok()) {
+    result.Refuse(0, std::move(status));
+    return result;
+  }
+  RequestWriter writer = WriterFor(&call.AddPart(router_.Route(key), shape, is_read));
+  write(writer);
+  writer.End();
+  return result;
+}
+
+template <typename Check, typename Write>
+ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                            const RunWave& run, const Check& check, const Write& write) {
+  ResultImpl result;
+  Call& call = *result.call;
+  call.answers.resize(keys.size());
+  const size_t servers = router_.servers().size();
+  std::vector<uint16_t> chosen;
+  std::vector<uint32_t> writer_of;
+  std::vector<RequestWriter> writers;
+  for (size_t begin = 0; begin < keys.size();) {
+    const auto wave = keys.subspan(begin, std::min(kWaveKeys, keys.size() - begin));
+    chosen.resize(wave.size());
+    router_.Route(wave, chosen);
+    writer_of.assign(servers, kNoPart);
+    writers.clear();
+    const auto first_part = static_cast<uint32_t>(call.parts.size());
+    size_t wave_bytes = 0;
+    size_t used = 0;
+    for (; used < wave.size() && wave_bytes < kWaveBytes; ++used) {
+      const size_t i = begin + used;
+      // Keys are all over the application's memory: they come while others are being written.
+      if (used + kKeysAhead < wave.size()) __builtin_prefetch(wave[used + kKeysAhead].data());
+      absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
+      if (refused.ok()) refused = check(i);
+      if (!refused.ok()) {
+        result.Refuse(i, std::move(refused));
+        continue;
+      }
+      uint32_t& writer = writer_of[chosen[used]];
+      if (writer == kNoPart) {
+        writer = static_cast<uint32_t>(writers.size());
+        writers.push_back(WriterFor(&call.AddPart(chosen[used], shape, is_read)));
+      }
+      call.answers[i].part = first_part + writer;
+      wave_bytes += write(writers[writer], static_cast<uint32_t>(i));
+    }
+    begin += used;
+    for (RequestWriter& writer : writers) writer.End();
+    if (run != nullptr && !run(call)) {
+      // What was not begun shares the fate of what was not finished.
+      result.RefuseFrom(begin, absl::DeadlineExceededError("the call's timeout passed"));
+      break;
+    }
+  }
+  return result;
+}
+
+ResultImpl Operations::Read(std::string_view verb, std::string_view key) {
+  return One(key, AnswerShape::kValues, true,
+             [&](RequestWriter& writer) { writer.Read(verb, key, 0); });
+}
+
+ResultImpl Operations::ReadAndTouch(std::string_view key, absl::Duration ttl) {
+  const int64_t exptime = ExptimeOf(ttl, absl::Now());
+  return One(key, AnswerShape::kValues, true, [&](RequestWriter& writer) {
+    writer.Read("gats " + std::to_string(writer.Capped(exptime)), key, 0);
+  });
+}
+
+ResultImpl Operations::Store(StoreVerb verb, std::string_view key, std::string_view value,
+                             const WriteOptions& options, uint64_t cas) {
+  if (value.size() > options_.value_bytes_max) {
+    ResultImpl result;
+    result.call->answers.resize(1);
+    result.Refuse(0, ValueTooLarge());
+    return result;
+  }
+  return One(key, AnswerShape::kWord, false, [&](RequestWriter& writer) {
+    writer.Store({verb, key, value, options.flags, ExptimeOf(options.ttl, absl::Now()), cas}, 0);
+  });
+}
+
+ResultImpl Operations::Append(StoreVerb verb, std::string_view key, std::string_view value) {
+  return Store(verb, key, value, WriteOptions());
+}
+
+ResultImpl Operations::Delete(std::string_view key) {
+  return One(key, AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Delete(key, 0); });
+}
+
+ResultImpl Operations::Touch(std::string_view key, absl::Duration ttl) {
+  const int64_t exptime = ExptimeOf(ttl, absl::Now());
+  return One(key, AnswerShape::kWord, false,
+             [&](RequestWriter& writer) { writer.Touch(key, exptime, 0); });
+}
+
+ResultImpl Operations::Count(bool increment, std::string_view key, uint64_t delta) {
+  return One(key, AnswerShape::kNumber, false,
+             [&](RequestWriter& writer) { writer.Arithmetic(increment, key, delta, 0); });
+}
+
+ResultImpl Operations::Line(uint16_t server, std::string_view line) {
+  ResultImpl result;
+  result.call->answers.resize(1);
+  RequestWriter writer = WriterFor(&result.call->AddPart(server, AnswerShape::kLines, true));
+  writer.Line(line, "", 0);
+  writer.End();
+  return result;
+}
+
+ResultImpl Operations::FlushAll() {
+  ResultImpl result;
+  Call& call = *result.call;
+  for (uint16_t i = 0; i < router_.servers().size(); ++i) {
+    if (options_.servers[i].down) continue;
+    const auto asked = static_cast<uint32_t>(call.parts.size());
+    Part& part = call.AddPart(i, AnswerShape::kWord, false);
+    RequestWriter(&part, {}, Dialect::kText).Line("flush_all", "OK", asked);
+    call.answers.emplace_back().part = asked;
+  }
+  return result;
+}
+
+ResultImpl Operations::ReadMany(std::span<const std::string_view> keys, bool with_cas,
+                                const RunWave& run) {
+  const std::string_view verb = with_cas ? "gets" : "get";
+  return Many(
+      keys, AnswerShape::kValues, true, run, [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t i) {
+        writer.Read(verb, keys[i], i);
+        return keys[i].size();
+      });
+}
+
+ResultImpl Operations::StoreMany(std::span<const SetItem> items, const WriteOptions& options,
+                                 const RunWave& run) {
+  std::vector<std::string_view> keys;
+  keys.reserve(items.size());
+  for (const SetItem& item : items) keys.push_back(item.key);
+  StoreRequest request;
+  request.flags = options.flags;
+  request.exptime = ExptimeOf(options.ttl, absl::Now());
+  return Many(
+      keys, AnswerShape::kWord, false, run,
+      [&](size_t i) {
+        return items[i].value.size() <= options_.value_bytes_max ? absl::OkStatus()
+                                                                 : ValueTooLarge();
+      },
+      [&](RequestWriter& writer, uint32_t i) {
+        request.key = items[i].key;
+        request.value = items[i].value;
+        writer.Store(request, i);
+        return request.key.size() + request.value.size();
+      });
+}
+
+ResultImpl Operations::DeleteMany(std::span<const std::string_view> keys, const RunWave& run) {
+  return Many(
+      keys, AnswerShape::kWord, false, run, [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t i) {
+        writer.Delete(keys[i], i);
+        return keys[i].size();
+      });
+}
+
+ResultImpl Operations::TouchMany(std::span<const std::string_view> keys, absl::Duration ttl,
+                                 const RunWave& run) {
+  const int64_t exptime = ExptimeOf(ttl, absl::Now());
+  return Many(
+      keys, AnswerShape::kWord, false, run, [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t i) {
+        writer.Touch(keys[i], exptime, i);
+        return keys[i].size();
+      });
+}
+
+ResultImpl Operations::Ask(std::string_view key, AnswerShape shape, bool is_read,
+                           const std::function<void(RequestWriter&)>& write) {
+  return One(key, shape, is_read, write);
+}
+
+ResultImpl Operations::AskServer(uint16_t server, AnswerShape shape, bool is_read,
+                                 const std::function<void(RequestWriter&)>& write) {
+  ResultImpl result;
+  result.call->answers.resize(1);
+  RequestWriter writer = WriterFor(&result.call->AddPart(server, shape, is_read));
+  write(writer);
+  writer.End();
+  return result;
+}
+
+ResultImpl Operations::AskMany(std::span<const std::string_view> keys, AnswerShape shape,
+                               bool is_read, const RunWave& run,
+                               const std::function<absl::Status(size_t)>& check,
+                               const std::function<size_t(RequestWriter&, uint32_t)>& write) {
+  return Many(keys, shape, is_read, run, check, write);
+}
+
+// --- What answers say
+
+absl::StatusOr<std::optional<std::string>> ValueOf(ResultImpl&& result) {
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  if (result.StateOf(0) != AnswerState::kHit) return std::optional<std::string>();
+  const Answer& answer = result.call->answers[0];
+  return std::string(answer.data, answer.size);
+}
+
+absl::StatusOr<std::optional<Item>> ItemOf(ResultImpl&& result) {
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  if (result.StateOf(0) != AnswerState::kHit) return std::optional<Item>();
+  const Answer& answer = result.call->answers[0];
+  return Item{std::string(answer.data, answer.size), answer.flags, answer.number};
+}
+
+absl::StatusOr<std::optional<uint64_t>> NumberOf(ResultImpl&& result) {
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  if (result.StateOf(0) != AnswerState::kHit) return std::optional<uint64_t>();
+  return result.call->answers[0].number;
+}
+
+absl::StatusOr<bool> WasDone(ResultImpl&& result) {
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  return result.StateOf(0) == AnswerState::kHit;
+}
+
+absl::Status WasStored(ResultImpl&& result) {
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  // Proxies may say so when they have no server to give it to.
+  if (result.StateOf(0) != AnswerState::kHit) return absl::UnknownError("the set was not stored");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CasOutcome> CasOutcomeOf(ResultImpl&& result) {
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
+  const AnswerState state = result.StateOf(0);
+  if (state == AnswerState::kHit) return CasOutcome::kStored;
+  return state == AnswerState::kExists ? CasOutcome::kChanged : CasOutcome::kNotFound;
+}
+
+}  // namespace cairn

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cairn/client.h"
+#include "client/requests.h"
+#include "client/result_impl.h"
+#include "client/router.h"
+
+namespace cairn {
+
+/// What each call of the interface asks of which server. It writes requests and does no I/O: who
+/// runs them (a waiting thread, or an event loop) is told apart nowhere here. A call with keys that
+/// must not be asked for has them refused in its result. Thread-safe.
+class Operations {
+ public:
+  /// Runs what was prepared of a bulk call, one wave; false when its time is up. An empty one: the
+  /// whole call is only prepared, to be run later.
+  using RunWave = std::function<bool(Call&)>;
+
+  /// Both outlive it.
+  Operations(const ClientOptions* options, Router* router) : options_(*options), router_(*router) {}
+
+  /// `verb` is "get" or "gets".
+  ResultImpl Read(std::string_view verb, std::string_view key);
+  ResultImpl ReadAndTouch(std::string_view key, absl::Duration ttl);
+  ResultImpl Store(StoreVerb verb, std::string_view key, std::string_view value,
+                   const WriteOptions& options, uint64_t cas = 0);
+  ResultImpl Append(StoreVerb verb, std::string_view key, std::string_view value);
+  ResultImpl Delete(std::string_view key);
+  ResultImpl Touch(std::string_view key, absl::Duration ttl);
+  ResultImpl Count(bool increment, std::string_view key, uint64_t delta);
+  /// A command of one line, e.g. "version", to one server.
+  ResultImpl Line(uint16_t server, std::string_view line);
+  ResultImpl FlushAll();
+
+  ResultImpl ReadMany(std::span<const std::string_view> keys, bool with_cas, const RunWave& run);
+  ResultImpl StoreMany(std::span<const SetItem> items, const WriteOptions& options,
+                       const RunWave& run);
+  ResultImpl DeleteMany(std::span<const std::string_view> keys, const RunWave& run);
+  ResultImpl TouchMany(std::span<const std::string_view> keys, absl::Duration ttl,
+                       const RunWave& run);
+
+  /// Any other request that a RequestWriter has: `write` writes it, for a key's server, a server,
+  /// or many keys, as answer i of the call; `check` says why not to, and `write` how many bytes it
+  /// was.
+  ResultImpl Ask(std::string_view key, AnswerShape shape, bool is_read,
+                 const std::function<void(RequestWriter&)>& write);
+  ResultImpl AskServer(uint16_t server, AnswerShape shape, bool is_read,
+                       const std::function<void(RequestWriter&)>& write);
+  ResultImpl AskMany(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                     const RunWave& run, const std::function<absl::Status(size_t)>& check,
+                     const std::function<size_t(RequestWriter&, uint32_t)>& write);
+
+ private:
+  RequestWriter WriterFor(Part* part) const {
+    return RequestWriter(part, options_.key_prefix, router_.servers()[part->server]->dialect(),
+                         router_.exptime_max(part->server));
+  }
+  template <typename Write>
+  ResultImpl One(std::string_view key, AnswerShape shape, bool is_read, const Write& write);
+  template <typename Check, typename Write>
+  ResultImpl Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                  const RunWave& run, const Check& check, const Write& write);
+
+  const ClientOptions& options_;
+  Router& router_;
+};
+
+/// What the answers of a call say to its caller. They take results that were run and are complete.
+absl::StatusOr<std::optional<std::string>> ValueOf(ResultImpl&& result);
+absl::StatusOr<std::optional<Item>> ItemOf(ResultImpl&& result);
+absl::StatusOr<std::optional<uint64_t>> NumberOf(ResultImpl&& result);
+absl::StatusOr<bool> WasDone(ResultImpl&& result);
+absl::Status WasStored(ResultImpl&& result);
+absl::StatusOr<CasOutcome> CasOutcomeOf(ResultImpl&& result);
+
+}  // namespace cairn
