@@ -32,6 +32,11 @@ std::string LockKey(std::string_view prefix, std::string_view key) {
 
 uint64_t IdOfLock(std::string_view lock) { return std::hash<std::string_view>()(lock) | 1; }
 
+// The part that had a key's request spoke the meta protocol.
+bool SpokeMeta(const ResultImpl& result, size_t i) {
+  return !result.call->parts[result.call->answers[i].part].meta.empty();
+}
+
 }  // namespace
 
 /// The lock in place of the server's leases. All of it happens on the key's server.
@@ -46,11 +51,11 @@ class Client::Lock {
   absl::StatusOr<bool> Add(std::string_view token, absl::Duration ttl) {
     const StoreRequest request{StoreVerb::kAdd, key_, token, 0, ExptimeOf(ttl, absl::Now()), 0};
     return WasDone(
-        Ran(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); }));
+        Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); }));
   }
 
   absl::StatusOr<std::optional<Item>> Read() {
-    return ItemOf(Ran(AnswerShape::kValues, true,
+    return ItemOf(Ask(AnswerShape::kValues, true,
                       [&](RequestWriter& writer) { writer.Read("gets", key_, 0); }));
   }
 
@@ -59,20 +64,19 @@ class Client::Lock {
     const absl::StatusOr<std::optional<Item>> found = Read();
     if (!found.ok()) return found.status();
     if (!found->has_value() || (*found)->value != token) return false;
-    return WasDone(Ran(AnswerShape::kWord, false,
+    return WasDone(Ask(AnswerShape::kWord, false,
                        [&](RequestWriter& writer) { writer.DeleteIf(key_, (*found)->cas, 0); }));
   }
 
   absl::Status RemoveAnyones() {
-    return WasDone(Ran(AnswerShape::kWord, false,
-                       [&](RequestWriter& writer) { writer.Delete(key_, 0); }))
-        .status();
+    return Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Delete(key_, 0); })
+        .StatusOf(0);
   }
 
  private:
-  template <typename Write>
-  ResultImpl Ran(AnswerShape shape, bool is_read, const Write& write) {
-    return impl_.Ran(impl_.operations().OneOn(server_, shape, is_read, write), timeout_);
+  ResultImpl Ask(AnswerShape shape, bool is_read,
+                 const std::function<void(RequestWriter&)>& write) {
+    return impl_.Ran(impl_.operations().AskServer(server_, shape, is_read, write), timeout_);
   }
 
   Impl& impl_;
@@ -81,9 +85,22 @@ class Client::Lock {
   const absl::Duration timeout_;
 };
 
-/// Reads answers to LeaseRead.
+/// Asks, and reads the answers to LeaseRead.
 class Client::Leases {
  public:
+  static ResultImpl Ask(Impl& impl, std::string_view key, AnswerShape shape, bool is_read,
+                        absl::Duration timeout, const std::function<void(RequestWriter&)>& write) {
+    return impl.Ran(impl.operations().Ask(key, shape, is_read, write), timeout);
+  }
+  static ResultImpl AskMany(Impl& impl, std::span<const std::string_view> keys, AnswerShape shape,
+                            bool is_read, absl::Duration timeout,
+                            const std::function<absl::Status(size_t)>& check,
+                            const std::function<size_t(RequestWriter&, uint32_t)>& write) {
+    return impl.RanInWaves(timeout, [&](const Operations::RunWave& run) {
+      return impl.operations().AskMany(keys, shape, is_read, run, check, write);
+    });
+  }
+
   // `meta`: by that protocol. Otherwise there is a value, or there is none.
   static LeasedItem ItemOf(const Answer& answer, AnswerState state, bool meta) {
     LeasedItem item;
@@ -158,30 +175,26 @@ absl::StatusOr<LeasedItem> Client::GetWithLease(std::string_view key, const Leas
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
   // A win whose answer is lost is nobody's for as long as a lease lasts: it is not asked twice.
   const ResultImpl result =
-      impl_->Ran(impl_->operations().One(
-                     key, AnswerShape::kLease, lease == 0,
-                     [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); }),
-                 options.timeout);
+      Leases::Ask(*impl_, key, AnswerShape::kLease, lease == 0, options.timeout,
+                  [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
   if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
-  const bool meta = !result.call->parts[0].meta.empty();
-  if (result.StateOf(0) != AnswerState::kHit && !meta && lease > 0) {
-    return Leases::ByLock(this, key, options);
-  }
-  return Leases::ItemOf(result.call->answers[0], result.StateOf(0), meta);
+  const bool meta = SpokeMeta(result, 0);
+  const AnswerState state = result.StateOf(0);
+  if (state != AnswerState::kHit && !meta && lease > 0) return Leases::ByLock(this, key, options);
+  return Leases::ItemOf(result.call->answers[0], state, meta);
 }
 
 std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
     std::span<const std::string_view> keys, const LeaseOptions& options) {
   const int64_t lease = WholeSeconds(options.lease);
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
-  const ResultImpl result = impl_->RanInWaves(options.timeout, [&](const Operations::RunWave& run) {
-    return impl_->operations().Many(
-        keys, AnswerShape::kLease, lease == 0, run, [](size_t) { return absl::OkStatus(); },
-        [&](RequestWriter& writer, uint32_t i) {
-          writer.LeaseRead(keys[i], lease, ahead, i);
-          return keys[i].size();
-        });
-  });
+  const ResultImpl result = Leases::AskMany(
+      *impl_, keys, AnswerShape::kLease, lease == 0, options.timeout,
+      [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t i) {
+        writer.LeaseRead(keys[i], lease, ahead, i);
+        return keys[i].size();
+      });
   std::vector<absl::StatusOr<LeasedItem>> items;
   items.reserve(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
@@ -190,7 +203,7 @@ std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
       continue;
     }
     const Answer& answer = result.call->answers[i];
-    const bool meta = !result.call->parts[answer.part].meta.empty();
+    const bool meta = SpokeMeta(result, i);
     const AnswerState state = result.StateOf(i);
     if (state != AnswerState::kHit && !meta && lease > 0) {
       items.push_back(Leases::ByLock(this, keys[i], options));
@@ -215,12 +228,12 @@ absl::StatusOr<bool> Client::SetWithLease(std::string_view key, std::string_view
     (void)lock.Remove(token.lock_);
     return true;
   }
-  if (value.size() > impl_->options().value_bytes_max) return ValueTooLarge();
+  if (value.size() > impl_->options().value_bytes_max) {
+    return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
+  }
   const StoreRequest request = Leases::RequestFor({key, value, token, options.ttl, options.flags});
-  return WasDone(
-      impl_->Ran(impl_->operations().One(key, AnswerShape::kWord, false,
-                                         [&](RequestWriter& writer) { writer.Store(request, 0); }),
-                 options.timeout));
+  return WasDone(Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                             [&](RequestWriter& writer) { writer.Store(request, 0); }));
 }
 
 std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const LeasedStore> stores,
@@ -230,21 +243,19 @@ std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const Leas
   for (const LeasedStore& store : stores) keys.push_back(store.key);
   const size_t bytes_max = impl_->options().value_bytes_max;
   const absl::Status by_lock = absl::FailedPreconditionError("not with the others");
-  const ResultImpl result = impl_->RanInWaves(options.timeout, [&](const Operations::RunWave& run) {
-    return impl_->operations().Many(
-        keys, AnswerShape::kWord, false, run,
-        [&](size_t i) {
-          const LeasedStore& store = stores[i];
-          if (!store.token.held()) return absl::FailedPreconditionError("no lease");
-          if (store.token.kind_ == LeaseToken::Kind::kLock) return by_lock;
-          if (store.value.size() <= bytes_max) return absl::OkStatus();
-          return ValueTooLarge();
-        },
-        [&](RequestWriter& writer, uint32_t i) {
-          writer.Store(Leases::RequestFor(stores[i]), i);
-          return stores[i].key.size() + stores[i].value.size();
-        });
-  });
+  const ResultImpl result = Leases::AskMany(
+      *impl_, keys, AnswerShape::kWord, false, options.timeout,
+      [&](size_t i) {
+        const LeasedStore& store = stores[i];
+        if (!store.token.held()) return absl::FailedPreconditionError("no lease");
+        if (store.token.kind_ == LeaseToken::Kind::kLock) return by_lock;
+        if (store.value.size() <= bytes_max) return absl::OkStatus();
+        return absl::ResourceExhaustedError("a value above value_bytes_max; not sent");
+      },
+      [&](RequestWriter& writer, uint32_t i) {
+        writer.Store(Leases::RequestFor(stores[i]), i);
+        return stores[i].key.size() + stores[i].value.size();
+      });
   std::vector<absl::StatusOr<bool>> outcomes;
   outcomes.reserve(stores.size());
   for (size_t i = 0; i < stores.size(); ++i) {
@@ -282,11 +293,9 @@ absl::StatusOr<bool> Client::ReleaseLease(std::string_view key, const LeaseToken
     case LeaseToken::Kind::kStale:
       break;
   }
-  return WasDone(impl_->Ran(impl_->operations().One(key, AnswerShape::kWord, false,
-                                                    [&](RequestWriter& writer) {
-                                                      writer.GiveBackStale(key, token.cas_, 0);
-                                                    }),
-                            options.timeout));
+  return WasDone(
+      Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                  [&](RequestWriter& writer) { writer.GiveBackStale(key, token.cas_, 0); }));
 }
 
 absl::StatusOr<bool> Client::DeleteAndLease(std::string_view key, const CallOptions& options) {
@@ -297,19 +306,17 @@ absl::StatusOr<bool> Client::Invalidate(std::string_view key, absl::Duration sta
                                         const CallOptions& options) {
   const bool deletes = stale_for <= absl::ZeroDuration();
   const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  const ResultImpl result = impl_->Ran(impl_->operations().One(key, AnswerShape::kWord, false,
-                                                               [&](RequestWriter& writer) {
-                                                                 if (deletes)
-                                                                   return writer.Delete(key, 0);
-                                                                 writer.Invalidate(key, exptime, 0);
-                                                               }),
-                                       options.timeout);
+  ResultImpl result = Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                                  [&](RequestWriter& writer) {
+                                    if (deletes) return writer.Delete(key, 0);
+                                    writer.Invalidate(key, exptime, 0);
+                                  });
   if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
-  if (result.call->parts[0].meta.empty()) {
+  if (!SpokeMeta(result, 0)) {
     const absl::Status unlocked = Lock(this, key, options.timeout).RemoveAnyones();
     if (!unlocked.ok()) return unlocked;
   }
-  return result.StateOf(0) == AnswerState::kHit;
+  return WasDone(std::move(result));
 }
 
 std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::string_view> keys,
@@ -317,23 +324,22 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
                                                           const CallOptions& options) {
   const bool deletes = stale_for <= absl::ZeroDuration();
   const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  const ResultImpl result = impl_->RanInWaves(options.timeout, [&](const Operations::RunWave& run) {
-    return impl_->operations().Many(
-        keys, AnswerShape::kWord, false, run, [](size_t) { return absl::OkStatus(); },
-        [&](RequestWriter& writer, uint32_t i) {
-          if (deletes) {
-            writer.Delete(keys[i], i);
-          } else {
-            writer.Invalidate(keys[i], exptime, i);
-          }
-          return keys[i].size();
-        });
-  });
+  const ResultImpl result = Leases::AskMany(
+      *impl_, keys, AnswerShape::kWord, false, options.timeout,
+      [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t i) {
+        if (deletes) {
+          writer.Delete(keys[i], i);
+        } else {
+          writer.Invalidate(keys[i], exptime, i);
+        }
+        return keys[i].size();
+      });
   std::vector<absl::StatusOr<bool>> outcomes;
   outcomes.reserve(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
     absl::Status status = result.StatusOf(i);
-    if (status.ok() && result.call->parts[result.call->answers[i].part].meta.empty()) {
+    if (status.ok() && !SpokeMeta(result, i)) {
       status = Lock(this, keys[i], options.timeout).RemoveAnyones();
     }
     if (status.ok()) {
@@ -347,10 +353,8 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
 
 absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,
                                             const CallOptions& options) {
-  return CasOutcomeOf(impl_->Ran(
-      impl_->operations().One(key, AnswerShape::kWord, false,
-                              [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); }),
-      options.timeout));
+  return CasOutcomeOf(Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
+                                  [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); }));
 }
 
 namespace {
@@ -378,15 +382,12 @@ absl::StatusOr<uint64_t> Client::CountOrStart(bool increment, std::string_view k
                                               const CallOptions& options) {
   const int64_t exptime = ExptimeOf(ttl, absl::Now());
   for (int i = 0; i < kStartTries; ++i) {
-    const absl::StatusOr<std::optional<uint64_t>> number =
-        NumberOf(impl_->Ran(impl_->operations().One(key, AnswerShape::kNumber, false,
-                                                    [&](RequestWriter& writer) {
-                                                      writer.ArithmeticOrStart(
-                                                          increment, key, delta, first, exptime, 0);
-                                                    }),
-                            options.timeout));
-    if (!number.ok()) return number.status();
-    if (number->has_value()) return **number;
+    const absl::StatusOr<std::optional<uint64_t>> counted = NumberOf(Leases::Ask(
+        *impl_, key, AnswerShape::kNumber, false, options.timeout, [&](RequestWriter& writer) {
+          writer.ArithmeticOrStart(increment, key, delta, first, exptime, 0);
+        }));
+    if (!counted.ok()) return counted.status();
+    if (counted->has_value()) return **counted;
     WriteOptions write;
     write.ttl = ttl;
     write.timeout = options.timeout;

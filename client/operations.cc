@@ -7,9 +7,82 @@
 #include "absl/time/clock.h"
 
 namespace cairn {
+namespace {
+
+// How much one wave of a bulk call puts on the wire before its answers are awaited, so that a call
+// of any size needs memory for its results and a little more.
+constexpr size_t kWaveKeys = 4096;
+constexpr size_t kWaveBytes = size_t{4} * 1024 * 1024;
+constexpr size_t kKeysAhead = 8;
 
 absl::Status ValueTooLarge() {
   return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
+}
+
+}  // namespace
+
+template <typename Write>
+ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read,
+                           const Write& write) {
+  ResultImpl result;
+  Call& call = *result.call;
+  call.answers.resize(1);
+  if (absl::Status status = CheckKey(options_.key_prefix, key); !status.ok()) {
+    result.Refuse(0, std::move(status));
+    return result;
+  }
+  RequestWriter writer = WriterFor(&call.AddPart(router_.Route(key), shape, is_read));
+  write(writer);
+  writer.End();
+  return result;
+}
+
+template <typename Check, typename Write>
+ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                            const RunWave& run, const Check& check, const Write& write) {
+  ResultImpl result;
+  Call& call = *result.call;
+  call.answers.resize(keys.size());
+  const size_t servers = router_.servers().size();
+  std::vector<uint16_t> chosen;
+  std::vector<uint32_t> writer_of;
+  std::vector<RequestWriter> writers;
+  for (size_t begin = 0; begin < keys.size();) {
+    const auto wave = keys.subspan(begin, std::min(kWaveKeys, keys.size() - begin));
+    chosen.resize(wave.size());
+    router_.Route(wave, chosen);
+    writer_of.assign(servers, kNoPart);
+    writers.clear();
+    const auto first_part = static_cast<uint32_t>(call.parts.size());
+    size_t wave_bytes = 0;
+    size_t used = 0;
+    for (; used < wave.size() && wave_bytes < kWaveBytes; ++used) {
+      const size_t i = begin + used;
+      // Keys are all over the application's memory: they come while others are being written.
+      if (used + kKeysAhead < wave.size()) __builtin_prefetch(wave[used + kKeysAhead].data());
+      absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
+      if (refused.ok()) refused = check(i);
+      if (!refused.ok()) {
+        result.Refuse(i, std::move(refused));
+        continue;
+      }
+      uint32_t& writer = writer_of[chosen[used]];
+      if (writer == kNoPart) {
+        writer = static_cast<uint32_t>(writers.size());
+        writers.push_back(WriterFor(&call.AddPart(chosen[used], shape, is_read)));
+      }
+      call.answers[i].part = first_part + writer;
+      wave_bytes += write(writers[writer], static_cast<uint32_t>(i));
+    }
+    begin += used;
+    for (RequestWriter& writer : writers) writer.End();
+    if (run != nullptr && !run(call)) {
+      // What was not begun shares the fate of what was not finished.
+      result.RefuseFrom(begin, absl::DeadlineExceededError("the call's timeout passed"));
+      break;
+    }
+  }
+  return result;
 }
 
 ResultImpl Operations::Read(std::string_view verb, std::string_view key) {
@@ -129,6 +202,28 @@ ResultImpl Operations::TouchMany(std::span<const std::string_view> keys, absl::D
         writer.Touch(keys[i], exptime, i);
         return keys[i].size();
       });
+}
+
+ResultImpl Operations::Ask(std::string_view key, AnswerShape shape, bool is_read,
+                           const std::function<void(RequestWriter&)>& write) {
+  return One(key, shape, is_read, write);
+}
+
+ResultImpl Operations::AskServer(uint16_t server, AnswerShape shape, bool is_read,
+                                 const std::function<void(RequestWriter&)>& write) {
+  ResultImpl result;
+  result.call->answers.resize(1);
+  RequestWriter writer = WriterFor(&result.call->AddPart(server, shape, is_read));
+  write(writer);
+  writer.End();
+  return result;
+}
+
+ResultImpl Operations::AskMany(std::span<const std::string_view> keys, AnswerShape shape,
+                               bool is_read, const RunWave& run,
+                               const std::function<absl::Status(size_t)>& check,
+                               const std::function<size_t(RequestWriter&, uint32_t)>& write) {
+  return Many(keys, shape, is_read, run, check, write);
 }
 
 // --- What answers say

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -8,8 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -52,33 +49,31 @@ class Operations {
   ResultImpl TouchMany(std::span<const std::string_view> keys, absl::Duration ttl,
                        const RunWave& run);
 
-  /// What the others are made of. `write(writer)` writes the request; of many, `check(i)` says why
-  /// key i must not be sent, and `write(writer, i)` returns how many bytes its request is, about.
-  template <typename Write>
-  ResultImpl One(std::string_view key, AnswerShape shape, bool is_read, const Write& write);
-  template <typename Write>
-  ResultImpl OneOn(uint16_t server, AnswerShape shape, bool is_read, const Write& write);
-  template <typename Check, typename Write>
-  ResultImpl Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
-                  const RunWave& run, const Check& check, const Write& write);
+  /// Any other request that a RequestWriter has: `write` writes it, for a key's server, a server,
+  /// or many keys, as answer i of the call; `check` says why not to, and `write` how many bytes it
+  /// was.
+  ResultImpl Ask(std::string_view key, AnswerShape shape, bool is_read,
+                 const std::function<void(RequestWriter&)>& write);
+  ResultImpl AskServer(uint16_t server, AnswerShape shape, bool is_read,
+                       const std::function<void(RequestWriter&)>& write);
+  ResultImpl AskMany(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                     const RunWave& run, const std::function<absl::Status(size_t)>& check,
+                     const std::function<size_t(RequestWriter&, uint32_t)>& write);
 
  private:
-  // How much one wave of a bulk call puts on the wire before its answers are awaited, so that a
-  // call of any size needs memory for its results and a little more.
-  static constexpr size_t kWaveKeys = 4096;
-  static constexpr size_t kWaveBytes = size_t{4} * 1024 * 1024;
-  static constexpr size_t kKeysAhead = 8;
-
   RequestWriter WriterFor(Part* part) const {
     return RequestWriter(part, options_.key_prefix, router_.servers()[part->server]->dialect(),
                          router_.exptime_max(part->server));
   }
+  template <typename Write>
+  ResultImpl One(std::string_view key, AnswerShape shape, bool is_read, const Write& write);
+  template <typename Check, typename Write>
+  ResultImpl Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                  const RunWave& run, const Check& check, const Write& write);
+
   const ClientOptions& options_;
   Router& router_;
 };
-
-/// Why a value above ClientOptions::value_bytes_max is not sent.
-absl::Status ValueTooLarge();
 
 /// What the answers of a call say to its caller. They take results that were run and are complete.
 absl::StatusOr<std::optional<std::string>> ValueOf(ResultImpl&& result);
@@ -87,76 +82,5 @@ absl::StatusOr<std::optional<uint64_t>> NumberOf(ResultImpl&& result);
 absl::StatusOr<bool> WasDone(ResultImpl&& result);
 absl::Status WasStored(ResultImpl&& result);
 absl::StatusOr<CasOutcome> CasOutcomeOf(ResultImpl&& result);
-
-template <typename Write>
-ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read,
-                           const Write& write) {
-  if (absl::Status status = CheckKey(options_.key_prefix, key); !status.ok()) {
-    ResultImpl result;
-    result.call->answers.resize(1);
-    result.Refuse(0, std::move(status));
-    return result;
-  }
-  return OneOn(router_.Route(key), shape, is_read, write);
-}
-
-template <typename Write>
-ResultImpl Operations::OneOn(uint16_t server, AnswerShape shape, bool is_read, const Write& write) {
-  ResultImpl result;
-  Call& call = *result.call;
-  call.answers.resize(1);
-  RequestWriter writer = WriterFor(&call.AddPart(server, shape, is_read));
-  write(writer);
-  writer.End();
-  return result;
-}
-
-template <typename Check, typename Write>
-ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
-                            const RunWave& run, const Check& check, const Write& write) {
-  ResultImpl result;
-  Call& call = *result.call;
-  call.answers.resize(keys.size());
-  const size_t servers = router_.servers().size();
-  std::vector<uint16_t> chosen;
-  std::vector<uint32_t> writer_of;
-  std::vector<RequestWriter> writers;
-  for (size_t begin = 0; begin < keys.size();) {
-    const auto wave = keys.subspan(begin, std::min(kWaveKeys, keys.size() - begin));
-    chosen.resize(wave.size());
-    router_.Route(wave, chosen);
-    writer_of.assign(servers, kNoPart);
-    writers.clear();
-    const auto first_part = static_cast<uint32_t>(call.parts.size());
-    size_t wave_bytes = 0;
-    size_t used = 0;
-    for (; used < wave.size() && wave_bytes < kWaveBytes; ++used) {
-      const size_t i = begin + used;
-      // Keys are all over the application's memory: they come while others are being written.
-      if (used + kKeysAhead < wave.size()) __builtin_prefetch(wave[used + kKeysAhead].data());
-      absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
-      if (refused.ok()) refused = check(i);
-      if (!refused.ok()) {
-        result.Refuse(i, std::move(refused));
-        continue;
-      }
-      uint32_t& writer = writer_of[chosen[used]];
-      if (writer == kNoPart) {
-        writer = static_cast<uint32_t>(writers.size());
-        writers.push_back(WriterFor(&call.AddPart(chosen[used], shape, is_read)));
-      }
-      call.answers[i].part = first_part + writer;
-      wave_bytes += write(writers[writer], static_cast<uint32_t>(i));
-    }
-    begin += used;
-    for (RequestWriter& writer : writers) writer.End();
-    if (run != nullptr && !run(call)) {
-      // What was not begun shares the fate of what was not finished.
-      result.RefuseFrom(begin, absl::DeadlineExceededError("the call's timeout passed"));
-      break;
-    }
-  }
-  return result;
-}
 
 }  // namespace cairn
