@@ -114,7 +114,7 @@ void AnswerReader::ValueArrived(size_t bytes) {
 }
 
 AnswerReader::Result AnswerReader::OnLine(std::string_view line) {
-  if (part_->shape == AnswerShape::kValues) return OnValuesLine(line);
+  if (ByValues()) return OnValuesLine(line);
   if (part_->shape == AnswerShape::kLines) return OnTextLine(line);
   if (part_->shape == AnswerShape::kQuiet) return OnQuietLine(line);
   if (next_key_ == part_->keys.size()) {
@@ -123,6 +123,7 @@ AnswerReader::Result AnswerReader::OnLine(std::string_view line) {
     return Broken("more answers than questions: " + Printable(line));
   }
   if (expecting_ != Expecting::kNumberLine && IsErrorLine(line)) return OnErrorLine(line);
+  if (part_->shape == AnswerShape::kLease) return OnLease(line);
   return part_->shape == AnswerShape::kNumber ? OnNumber(line) : OnWord(line);
 }
 
@@ -155,12 +156,16 @@ AnswerReader::Result AnswerReader::OnValueHeader(std::string_view line) {
       (!line.empty() && (!CutNumber(&line, &answer.number) || !line.empty()))) {
     return Broken("a value without flags and length");
   }
+  // The last key of a line stays until END says that the line is over.
+  if (!keys[next_key_].ends_line) ++next_key_;
+  return BeginValue(answer, bytes);
+}
+
+AnswerReader::Result AnswerReader::BeginValue(Answer& answer, uint64_t bytes) {
   answer.data = value_ = part_->call->arena.Allocate(bytes);
   answer.size = value_left_ = bytes;
   value_of_ = &answer;
   expecting_ = bytes == 0 ? Expecting::kValueEnd : Expecting::kValue;
-  // The last key of a line stays until END says that the line is over.
-  if (!keys[next_key_].ends_line) ++next_key_;
   return Result::kNeedMore;
 }
 
@@ -186,7 +191,7 @@ AnswerReader::Result AnswerReader::OnErrorLine(std::string_view line) {
   part_->errors.push_back(std::move(status));
   if (part_->shape == AnswerShape::kQuiet) return Result::kNeedMore;
   const auto index = static_cast<uint32_t>(part_->errors.size() - 1);
-  if (part_->shape != AnswerShape::kValues) {
+  if (!ByValues()) {
     AnswerAt(next_key_).error = index;
     return AnswerNext(AnswerState::kFailed);
   }
@@ -252,6 +257,57 @@ AnswerReader::Result AnswerReader::OnQuietLine(std::string_view line) {
   if (IsErrorLine(line)) return OnErrorLine(line);
   if (line != "NS") return Broken("not an answer to what was asked: " + Printable(line));
   part_->errors.push_back(absl::UnknownError("a value was not stored"));
+  return Result::kNeedMore;
+}
+
+// "EN <flags>*" or "VA <bytes> <flags>*", with the opaque that was sent among them: the answer's
+// number.
+AnswerReader::Result AnswerReader::OnLease(std::string_view line) {
+  if (line == "EN") return AnswerNext(AnswerState::kMiss);  // older servers leave it at that
+  const bool is_value = line.starts_with("VA ");
+  if (!is_value && !line.starts_with("EN ")) {
+    return Broken("not an answer to what was asked: " + Printable(line));
+  }
+  line.remove_prefix(3);
+  Answer& answer = AnswerAt(next_key_);
+  uint64_t bytes = 0;
+  if (is_value && (!CutNumber(&line, &bytes) || bytes > kValueBytesMax)) {
+    return Broken("a value without length");
+  }
+  answer.lease = 0;
+  answer.seconds_left = kNoEnd;
+  if (const Result flags = OnLeaseFlags(line, answer); flags == Result::kBroken) return flags;
+  if (!is_value) return AnswerNext(AnswerState::kMiss);
+  ++next_key_;
+  return BeginValue(answer, bytes);
+}
+
+AnswerReader::Result AnswerReader::OnLeaseFlags(std::string_view flags, Answer& answer) {
+  bool is_answer = false;
+  while (!flags.empty()) {
+    const char flag = flags.front();
+    flags.remove_prefix(1);
+    bool good = true;
+    if (flag == 'W') answer.lease |= kLeaseWon;
+    if (flag == 'Z') answer.lease |= kLeaseTaken;
+    if (flag == 'X') answer.lease |= kLeaseStale;
+    if (flag == 'f') {
+      good = CutNumber(&flags, &answer.flags);
+    } else if (flag == 'c') {
+      good = CutNumber(&flags, &answer.number);
+    } else if (flag == 't' && !flags.starts_with("-1")) {
+      good = CutNumber(&flags, &answer.seconds_left);
+    } else if (flag == 'O') {
+      uint32_t number = 0;
+      good = CutNumber(&flags, &number) && number == part_->keys[next_key_].answer;
+      is_answer = good;
+    } else {
+      const size_t blank = flags.find(' ');
+      flags.remove_prefix(blank == std::string_view::npos ? flags.size() : blank + 1);
+    }
+    if (!good) return Broken("a value with flags that make no sense");
+  }
+  if (!is_answer) return Broken("a value for another question");
   return Result::kNeedMore;
 }
 

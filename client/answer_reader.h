@@ -49,11 +49,19 @@ class AnswerReader {
   Result OnEndOfValues();
   Result OnWord(std::string_view line);
   Result OnNumber(std::string_view line);
+  Result OnLease(std::string_view line);
+  Result OnLeaseFlags(std::string_view flags, Answer& answer);
   Result OnTextLine(std::string_view line);
   Result OnQuietLine(std::string_view line);
   Result OnErrorLine(std::string_view line);
   Result AnswerNext(AnswerState state);
   Result AfterLastKey();
+  Result BeginValue(Answer& answer, uint64_t bytes);
+  // VALUE lines until END, rather than a line for each key.
+  bool ByValues() const {
+    return part_->shape == AnswerShape::kValues ||
+           (part_->shape == AnswerShape::kLease && dialect_ == Dialect::kText);
+  }
   Answer& AnswerAt(size_t key);
 
   Part* part_ = nullptr;

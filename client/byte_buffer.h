@@ -54,6 +54,10 @@ class ByteBuffer {
     return Cursor(bytes_.get() + size_);
   }
   void Advance(const Cursor& to) { size_ = static_cast<size_t>(to.at_ - bytes_.get()); }
+  ByteBuffer& Append(std::string_view text) {
+    Advance(Extend(text.size()).Text(text));
+    return *this;
+  }
 
  private:
   struct Free {

@@ -37,15 +37,26 @@ enum class AnswerState : uint8_t {
 /// which need not meet at its reference count.
 absl::Status Detached(const absl::Status& status);
 
+/// What the meta protocol says about the right to compute a value.
+inline constexpr uint8_t kLeaseWon = 1;    ///< W: it is the asker's.
+inline constexpr uint8_t kLeaseTaken = 2;  ///< Z: it is somebody else's.
+inline constexpr uint8_t kLeaseStale = 4;  ///< X: the value was invalidated.
+/// Answer::seconds_left of a value without an end, or with one that is not known.
+inline constexpr uint32_t kNoEnd = 0xffffffff;
+
 /// One key's answer. Values are in the call's arena.
 struct Answer {
   const char* data = nullptr;
   size_t size = 0;
   uint64_t number = 0;  ///< A CAS number, or what a counter became.
   uint32_t flags = 0;
-  uint32_t part = 0;   ///< Whose: set when asked, read by the caller to see whether it is done.
-  uint32_t error = 0;  ///< With kFailed, the index in Part::errors.
+  uint32_t part = 0;  ///< Whose: set when asked, read by the caller to see whether it is done.
+  union {
+    uint32_t error = 0;     ///< With kFailed, the index in Part::errors.
+    uint32_t seconds_left;  ///< With kHit of AnswerShape::kLease.
+  };
   AnswerState state = AnswerState::kPending;
+  uint8_t lease = 0;  ///< kLease...
 };
 
 /// The shape of the answers to a part's requests.
@@ -53,6 +64,7 @@ enum class AnswerShape : uint8_t {
   kValues,  ///< VALUE lines in the order of the keys, END after each request line
   kWord,    ///< a line for each key: the word of success, or one that says why not
   kNumber,  ///< a line for each key with a number
+  kLease,   ///< meta: VA and a value, or EN, for each key; text: as kValues
   kLines,   ///< one line (version), or STAT lines until END
   kQuiet,   ///< lines that say what went wrong, then MN; no keys, no answers: Part::errors
 };
@@ -62,9 +74,10 @@ enum class AnswerShape : uint8_t {
 struct Part {
   struct Key {
     uint32_t answer = 0;  ///< The index in Call::answers.
-    uint32_t offset = 0;  ///< kValues: where the key is in `text`; 0 bytes with other shapes.
+    uint32_t offset = 0;  ///< kValues, kLease: where the key is in `text`.
     uint16_t bytes = 0;
-    bool ends_line = false;  ///< kValues: END follows once its answer, or its absence, is known.
+    bool ends_line =
+        false;  ///< The same two: END follows once its answer, or its absence, is known.
   };
 
   Call* call = nullptr;

@@ -219,6 +219,28 @@ ResultImpl Operations::TouchMany(std::span<const std::string_view> keys, absl::D
       });
 }
 
+ResultImpl Operations::Ask(std::string_view key, AnswerShape shape, bool is_read,
+                           const std::function<void(RequestWriter&)>& write) {
+  return One(key, shape, is_read, write);
+}
+
+ResultImpl Operations::AskServer(uint16_t server, AnswerShape shape, bool is_read,
+                                 const std::function<void(RequestWriter&)>& write) {
+  ResultImpl result;
+  result.call->answers.resize(1);
+  RequestWriter writer = WriterFor(&result.call->AddPart(server, shape, is_read));
+  write(writer);
+  writer.End();
+  return result;
+}
+
+ResultImpl Operations::AskMany(std::span<const std::string_view> keys, AnswerShape shape,
+                               bool is_read, const RunWave& run,
+                               const std::function<absl::Status(size_t)>& check,
+                               const std::function<size_t(RequestWriter&, uint32_t)>& write) {
+  return Many(keys, shape, is_read, run, check, write);
+}
+
 // --- What answers say
 
 absl::StatusOr<std::optional<std::string>> ValueOf(ResultImpl&& result) {

@@ -52,6 +52,17 @@ class Operations {
   ResultImpl TouchMany(std::span<const std::string_view> keys, absl::Duration ttl,
                        const RunWave& run);
 
+  /// Any other request that a RequestWriter has: `write` writes it, for a key's server, a server,
+  /// or many keys, as answer i of the call; `check` says why not to, and `write` how many bytes it
+  /// was.
+  ResultImpl Ask(std::string_view key, AnswerShape shape, bool is_read,
+                 const std::function<void(RequestWriter&)>& write);
+  ResultImpl AskServer(uint16_t server, AnswerShape shape, bool is_read,
+                       const std::function<void(RequestWriter&)>& write);
+  ResultImpl AskMany(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                     const RunWave& run, const std::function<absl::Status(size_t)>& check,
+                     const std::function<size_t(RequestWriter&, uint32_t)>& write);
+
  private:
   Dialect DialectOf(uint16_t server) const { return router_.servers()[server]->dialect(); }
   RequestWriter WriterFor(Part* part) const {

@@ -116,7 +116,10 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
     at.Text(words.mode);
     if (request.flags != 0) at.Text(" F").Number(request.flags);
     if (exptime != 0) at.Text(" T").Number(exptime);
-    if (request.verb == StoreVerb::kCas) at.Text(" C").Number(request.cas);
+    if (request.verb == StoreVerb::kCas) {
+      at.Text(" C").Number(request.cas);
+      if (request.or_stale) at.Text(" I");
+    }
     if (quiet) at.Text(" q");
     part_->meta.Advance(at.Text("\r\n").Text(request.value).Text("\r\n"));
   }

@@ -34,6 +34,9 @@ struct StoreRequest {
   uint32_t flags = 0;
   int64_t exptime = 0;
   uint64_t cas = 0;
+  /// kCas of a value that was won stale: stored, but stale, if it was invalidated again since. The
+  /// meta protocol only.
+  bool or_stale = false;
 };
 
 /// Writes one part's requests. `dialect` is the server's, kUnknown until it was reached: both are
@@ -60,6 +63,21 @@ class RequestWriter {
   void Touch(std::string_view key, int64_t exptime, uint32_t answer);
   /// REQUIRES: AnswerShape::kNumber
   void Arithmetic(bool increment, std::string_view key, uint64_t delta, uint32_t answer);
+  /// The same, but a number that is not there begins as `initial`, for `exptime`. In classic text
+  /// it does not: the caller adds it.
+  void ArithmeticOrStart(bool increment, std::string_view key, uint64_t delta, uint64_t initial,
+                         int64_t exptime, uint32_t answer);
+
+  /// REQUIRES: AnswerShape::kLease. Leases are for `lease` seconds (0: none is asked for), early
+  /// ones when less than `ahead` are left of a value; text is a plain gets.
+  void LeaseRead(std::string_view key, int64_t lease, int64_t ahead, uint32_t answer);
+  /// REQUIRES: AnswerShape::kWord, for these three. Deletes what still has `cas`.
+  void DeleteIf(std::string_view key, uint64_t cas, uint32_t answer);
+  /// Makes a value that was won stale, and still has `cas`, one that can be won again. Meta only.
+  void GiveBackStale(std::string_view key, uint64_t cas, uint32_t answer);
+  /// Marks a value as stale and lets it live for `exptime` more; deletes it, in classic text.
+  void Invalidate(std::string_view key, int64_t exptime, uint32_t answer);
+
   /// A line that is the same in both dialects, e.g. "version".
   void Line(std::string_view line, std::string_view success, uint32_t answer);
 

@@ -4,7 +4,8 @@
 #   scripts/install_deps.sh [--build] [--test] [--ci]
 #
 # --build   compiler and libraries of the server (the default)
-# --test    the same, and what the tests use: Catch2, clients, a memcached to compare with
+# --test    the same, and what the tests use: Catch2, SQLite for an example, clients, a memcached to
+#           compare with
 # --ci      the same, and the second compiler and its checkers
 #
 # Says nothing when all is there. Works as root or with sudo. No service is left running or enabled:
@@ -28,7 +29,7 @@ for argument in "$@"; do
   esac
 done
 if [[ " $* " == *" --test "* || " $* " == *" --ci "* ]]; then
-  required+=(catch2 libbenchmark-dev python3 openssl)
+  required+=(catch2 libbenchmark-dev python3 openssl libsqlite3-dev)
   optional+=(
     memcached libmemcached-tools libmemcached-dev python3-pylibmc python3-pymemcache python3-memcache
     python3-binary-memcached php-cli php-memcached php-memcache libcache-memcached-fast-perl

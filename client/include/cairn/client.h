@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cairn/lease.h"
 #include "cairn/options.h"
 #include "cairn/results.h"
 
@@ -86,6 +87,13 @@ class Client {
   absl::StatusOr<std::optional<uint64_t>> Decrement(std::string_view key, uint64_t delta = 1,
                                                     const CallOptions& options = {});
 
+  /// The same, but a number that is not there begins as `initial`, to which `delta` is then
+  /// applied, and lives for `ttl` from then on.
+  absl::StatusOr<uint64_t> IncrementOrStart(std::string_view key, uint64_t delta, uint64_t initial,
+                                            absl::Duration ttl, const CallOptions& options = {});
+  absl::StatusOr<uint64_t> DecrementOrStart(std::string_view key, uint64_t delta, uint64_t initial,
+                                            absl::Duration ttl, const CallOptions& options = {});
+
   /// Many writes at once, acknowledged each by each.
   MultiWriteResult SetMulti(std::span<const SetItem> items, const WriteOptions& options = {});
   /// The same with one answer for all, which costs less: ok when every value was stored; otherwise
@@ -95,6 +103,37 @@ class Client {
                                const CallOptions& options = {});
   MultiWriteResult TouchMulti(std::span<const std::string_view> keys, absl::Duration ttl,
                               const CallOptions& options = {});
+
+  /// Leases: cairn/lease.h says what they are. Most applications want cairn/look_aside.h.
+  absl::StatusOr<LeasedItem> GetWithLease(std::string_view key, const LeaseOptions& options = {});
+  /// One answer a key, in their order.
+  std::vector<absl::StatusOr<LeasedItem>> GetMultiWithLease(std::span<const std::string_view> keys,
+                                                            const LeaseOptions& options = {});
+  /// Stores what was computed, and with that gives the lease back. False: the lease was lost, to a
+  /// delete or because its time was up, and nothing was stored.
+  /// REQUIRES: token.held()
+  absl::StatusOr<bool> SetWithLease(std::string_view key, std::string_view value,
+                                    const LeaseToken& token, const WriteOptions& options = {});
+  std::vector<absl::StatusOr<bool>> SetMultiWithLease(std::span<const LeasedStore> stores,
+                                                      const CallOptions& options = {});
+  /// Gives a lease back unused, so that the next who asks gets it. False: it was lost before.
+  /// REQUIRES: token.held()
+  absl::StatusOr<bool> ReleaseLease(std::string_view key, const LeaseToken& token,
+                                    const CallOptions& options = {});
+  /// Deletes a value, and takes the lease away from whoever is computing a new one: what was read
+  /// before this call is not stored after it. Whether there was a value.
+  absl::StatusOr<bool> DeleteAndLease(std::string_view key, const CallOptions& options = {});
+  /// Marks a value as stale for `stale_for`, after which it is gone: one reader gets a lease to
+  /// compute it anew and the others may take the stale value meanwhile. Takes leases away as
+  /// DeleteAndLease does. With classic text, or without `stale_for`, that is what it is.
+  absl::StatusOr<bool> Invalidate(std::string_view key, absl::Duration stale_for,
+                                  const CallOptions& options = {});
+  std::vector<absl::StatusOr<bool>> InvalidateMulti(std::span<const std::string_view> keys,
+                                                    absl::Duration stale_for,
+                                                    const CallOptions& options = {});
+  /// Deletes a value that still has `cas`: kStored, if it did.
+  absl::StatusOr<CasOutcome> DeleteIf(std::string_view key, uint64_t cas,
+                                      const CallOptions& options = {});
 
   /// To every server that is not marked down; the first failure, if any, after all were asked.
   absl::Status FlushAll(const CallOptions& options = {});
@@ -117,6 +156,11 @@ class Client {
  private:
   friend class AsyncClient;
   class Impl;
+  class Leases;
+  class Lock;
+  absl::StatusOr<uint64_t> CountOrStart(bool increment, std::string_view key, uint64_t delta,
+                                        uint64_t first, absl::Duration ttl,
+                                        const CallOptions& options);
   explicit Client(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

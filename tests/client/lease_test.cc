@@ -1,0 +1,291 @@
+// Leases against real servers, by the meta protocol and by a lock beside the key; and what a peer
+// that makes no sense does to them.
+#include "cairn/lease.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "cairn/client.h"
+#include "client/sha256.h"
+#include "tests/catch.h"
+#include "tests/client/server_process.h"
+
+namespace cairn {
+namespace {
+
+using Protocol = ClientOptions::Protocol;
+
+std::unique_ptr<Client> Connect(const Server& server, Protocol protocol = Protocol::kAuto) {
+  ClientOptions options;
+  options.servers = {server};
+  options.protocol = protocol;
+  options.max_fails = 0;
+  options.connect_timeout = options.request_timeout = absl::Seconds(10);
+  options.call_timeout = absl::Seconds(60);
+  return std::move(Client::Make(options).value());
+}
+
+// What both ways of keeping leases do alike.
+void TestOneWinner(Client& client) {
+  const LeasedItem first = client.GetWithLease("key").value();
+  CHECK(first.won);
+  CHECK_FALSE(first.taken);
+  CHECK(first.value == std::nullopt);
+  REQUIRE(first.token.held());
+  const LeasedItem second = client.GetWithLease("key").value();
+  CHECK(second.taken);
+  CHECK_FALSE(second.won);
+  CHECK_FALSE(second.token.held());
+  CHECK(second.value == std::nullopt);
+  CHECK(second.lease_id == first.lease_id);
+  CHECK(client.SetWithLease("key", "value", first.token, {.flags = 5}).value());
+  const LeasedItem third = client.GetWithLease("key").value();
+  CHECK(third.value == "value");
+  CHECK(third.flags == 5);
+  CHECK_FALSE(third.won);
+  CHECK_FALSE(third.taken);
+  CHECK_FALSE(client.SetWithLease("key", "again", first.token).value());
+  CHECK(client.Get("key").value() == "value");
+  // Without a lease a miss is a miss, and nobody else's business.
+  const LeasedItem plain = client.GetWithLease("absent", {.lease = absl::ZeroDuration()}).value();
+  CHECK(plain.value == std::nullopt);
+  CHECK_FALSE(plain.won);
+  CHECK_FALSE(plain.taken);
+  CHECK(client.Get("absent").value() == std::nullopt);
+}
+
+void TestLosing(Client& client) {
+  const LeasedItem returned = client.GetWithLease("returned").value();
+  CHECK(client.ReleaseLease("returned", returned.token).value());
+  CHECK_FALSE(client.ReleaseLease("returned", returned.token).value());
+  const LeasedItem next = client.GetWithLease("returned").value();
+  CHECK(next.won);
+  CHECK(next.lease_id != returned.lease_id);
+  // What was computed from what was true before a delete is not stored after it.
+  CHECK(client.DeleteAndLease("returned").ok());
+  CHECK_FALSE(client.SetWithLease("returned", "old", next.token).value());
+  const LeasedItem after = client.GetWithLease("returned").value();
+  CHECK(after.won);
+  CHECK_FALSE(client.SetWithLease("returned", "old", next.token).value());
+  CHECK(client.SetWithLease("returned", "new", after.token).value());
+  CHECK(client.GetWithLease("returned").value().value == "new");
+  // A value too large is refused, and its lease is still there to be given back.
+  const LeasedItem large = client.GetWithLease("large").value();
+  CHECK(absl::IsResourceExhausted(
+      client.SetWithLease("large", std::string(1 << 20, 'x'), large.token).status()));
+  CHECK(client.ReleaseLease("large", large.token).value());
+  CHECK(client.SetWithLease("large", "x", LeaseToken()).status().code() ==
+        absl::StatusCode::kFailedPrecondition);
+}
+
+void TestMany(Client& client) {
+  REQUIRE(client.Set("there", "1").ok());
+  REQUIRE(client.GetWithLease("theirs").value().won);
+  const std::vector<std::string_view> keys = {"there", "theirs", "mine", "bad key", "mine too"};
+  const auto items = client.GetMultiWithLease({keys.data(), 4});
+  REQUIRE(items.size() == 4);
+  CHECK(items[0].value().value == "1");
+  CHECK(items[1].value().taken);
+  CHECK(items[2].value().won);
+  CHECK(absl::IsInvalidArgument(items[3].status()));
+  const std::vector<LeasedStore> stores = {{.key = "mine", .value = "2", .token = items[2]->token},
+                                           {.key = "there", .value = "3", .token = {}}};
+  const auto stored = client.SetMultiWithLease(stores);
+  REQUIRE(stored.size() == 2);
+  CHECK(stored[0].value());
+  CHECK(stored[1].status().code() == absl::StatusCode::kFailedPrecondition);
+  CHECK(client.Get("mine").value() == "2");
+  CHECK(client.Get("there").value() == "1");
+}
+
+void TestConditionalDeletes(Client& client) {
+  REQUIRE(client.Set("key", "1").ok());
+  const uint64_t cas = client.Gets("key").value()->cas;
+  REQUIRE(client.Set("key", "2").ok());
+  CHECK(client.DeleteIf("key", cas).value() == CasOutcome::kChanged);
+  CHECK(client.Get("key").value() == "2");
+  CHECK(client.DeleteIf("key", client.Gets("key").value()->cas).value() == CasOutcome::kStored);
+  CHECK(client.Get("key").value() == std::nullopt);
+  CHECK(client.DeleteIf("key", cas).value() == CasOutcome::kNotFound);
+}
+
+void TestNumbersThatStart(Client& client) {
+  CHECK(client.IncrementOrStart("n", 5, 100, absl::Minutes(1)).value() == 105);
+  CHECK(client.IncrementOrStart("n", 5, 100, absl::Minutes(1)).value() == 110);
+  CHECK(client.DecrementOrStart("n", 10, 100, absl::Minutes(1)).value() == 100);
+  CHECK(client.DecrementOrStart("down", 3, 10, absl::InfiniteDuration()).value() == 7);
+  CHECK(client.DecrementOrStart("low", 3, 1, absl::InfiniteDuration()).value() == 0);
+  REQUIRE(client.Set("word", "abc").ok());
+  CHECK(absl::IsInvalidArgument(client.IncrementOrStart("word", 1, 0, absl::Minutes(1)).status()));
+}
+
+}  // namespace
+
+TEST_CASE("a lease has one winner, and is lost to a delete", "[client]") {
+  const std::string program = GENERATE("cairnd", "memcached");
+  const auto protocol = GENERATE(Protocol::kAuto, Protocol::kText);
+  ServerProcess server(program);
+  if (!server.running()) {
+    WARN("skipped: " << program << " is not installed");
+    return;
+  }
+  INFO(program << (protocol == Protocol::kText ? ", by a lock" : ", by the meta protocol"));
+  const auto client = Connect(server.server(), protocol);
+  TestOneWinner(*client);
+  TestLosing(*client);
+  TestMany(*client);
+  TestConditionalDeletes(*client);
+  TestNumbersThatStart(*client);
+  // Keys that leave no room for the lock's prefix have one all the same.
+  const std::string long_key(250, 'k');
+  const LeasedItem won = client->GetWithLease(long_key).value();
+  CHECK(won.won);
+  CHECK(client->GetWithLease(long_key).value().taken);
+  CHECK(client->SetWithLease(long_key, "v", won.token).value());
+}
+
+TEST_CASE("an invalidated value is stale for all and won by one", "[client]") {
+  const std::string program = GENERATE("cairnd", "memcached");
+  ServerProcess server(program);
+  if (!server.running()) return;
+  const auto client = Connect(server.server());
+  REQUIRE(client->Set("key", "old", {.ttl = absl::Hours(1)}).ok());
+  CHECK_FALSE(client->Invalidate("absent", absl::Seconds(60)).value());
+  CHECK(client->Invalidate("key", absl::Seconds(60)).value());
+  const LeasedItem first = client->GetWithLease("key").value();
+  CHECK(first.won);
+  CHECK(first.stale);
+  CHECK(first.value == "old");
+  REQUIRE(first.ttl_left.has_value());
+  CHECK(*first.ttl_left <= absl::Seconds(61));
+  const LeasedItem second = client->GetWithLease("key").value();
+  CHECK(second.taken);
+  CHECK(second.stale);
+  CHECK(second.value == "old");
+  // Given back, it is won by the next.
+  CHECK(client->ReleaseLease("key", first.token).value());
+  const LeasedItem third = client->GetWithLease("key").value();
+  CHECK(third.won);
+  CHECK(third.stale);
+  CHECK_FALSE(client->SetWithLease("key", "bad", second.token).ok());
+  // Invalidated again while it is computed: what comes is newer than what was there, but stale.
+  CHECK(client->Invalidate("key", absl::Seconds(60)).value());
+  CHECK(client->SetWithLease("key", "newer", third.token).value());
+  const LeasedItem fourth = client->GetWithLease("key").value();
+  CHECK(fourth.stale);
+  CHECK(fourth.won);
+  CHECK(fourth.value == "newer");
+  CHECK(client->SetWithLease("key", "newest", fourth.token).value());
+  const LeasedItem fifth = client->GetWithLease("key").value();
+  CHECK_FALSE(fifth.stale);
+  CHECK_FALSE(fifth.won);
+  CHECK(fifth.value == "newest");
+  CHECK(fifth.ttl_left == absl::InfiniteDuration());
+}
+
+TEST_CASE("a value near its end is won once, and good for everybody else", "[client]") {
+  const std::string program = GENERATE("cairnd", "memcached");
+  ServerProcess server(program);
+  if (!server.running()) return;
+  const auto client = Connect(server.server());
+  const LeaseOptions ahead = {.refresh_ahead = absl::Minutes(5)};
+  REQUIRE(client->Set("key", "v", {.ttl = absl::Minutes(10)}).ok());
+  CHECK_FALSE(client->GetWithLease("key", ahead).value().won);
+  REQUIRE(client->Set("key", "v", {.ttl = absl::Minutes(2)}).ok());
+  const LeasedItem first = client->GetWithLease("key", ahead).value();
+  CHECK(first.won);
+  CHECK_FALSE(first.stale);
+  CHECK(first.value == "v");
+  const LeasedItem second = client->GetWithLease("key", ahead).value();
+  CHECK(second.taken);
+  CHECK_FALSE(second.stale);
+  CHECK(second.value == "v");
+  CHECK(client->SetWithLease("key", "w", first.token, {.ttl = absl::Minutes(10)}).value());
+  CHECK_FALSE(client->GetWithLease("key", ahead).value().won);
+}
+
+TEST_CASE("a lease whose holder says nothing more goes to the next after its time", "[client]") {
+  const auto protocol = GENERATE(Protocol::kAuto, Protocol::kText);
+  ServerProcess server;
+  const auto client = Connect(server.server(), protocol);
+  const LeaseOptions brief = {.lease = absl::Seconds(1)};
+  const LeasedItem first = client->GetWithLease("key", brief).value();
+  REQUIRE(first.won);
+  LeasedItem second = client->GetWithLease("key", brief).value();
+  while (!second.won) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    second = client->GetWithLease("key", brief).value();
+  }
+  CHECK(second.lease_id != first.lease_id);
+  CHECK_FALSE(client->SetWithLease("key", "late", first.token).value());
+  CHECK(client->SetWithLease("key", "good", second.token).value());
+  CHECK(client->Get("key").value() == "good");
+}
+
+TEST_CASE("answers to leased reads are believed only if they make sense", "[client]") {
+  struct Case {
+    const char* answer;
+    bool good;
+  };
+  const Case cases[] = {
+      {"VA 1 f0 c7 t-1 O0\r\nv\r\nMN\r\n", true},
+      {"VA 1 f0 c7 t-1 O0 q9 W\r\nv\r\nMN\r\n", true},
+      {"EN O0\r\nMN\r\n", true},
+      {"EN\r\nMN\r\n", true},
+      {"EN O3\r\nMN\r\n", false},
+      {"VA 1 f0 c7 t-1 O1\r\nv\r\nMN\r\n", false},
+      {"VA 1 f0 c7 t-1\r\nv\r\nMN\r\n", false},
+      {"VA x f0 c7 t-1 O0\r\nv\r\nMN\r\n", false},
+      {"VA 1 fx c7 t-1 O0\r\nv\r\nMN\r\n", false},
+      {"VA 1 f0 c7 t-1 O0\r\nvv\r\nMN\r\n", false},
+      {"VA 1 f0 c7 t-1 O0\r\nv\r\nEN\r\nMN\r\n", false},
+      {"HD\r\nMN\r\n", false},
+      {"VA 99999999999 f0 O0\r\n", false},
+      {"VA 1 f0 c7 t-1 O0\r\nv\r\nHD\r\n", false},
+  };
+  for (const Case& each : cases) {
+    INFO(each.answer);
+    ScriptedPeer peer([&each](Conversation& conversation, int) {
+      conversation.Expect("version");
+      conversation.Send("VERSION 1.6.45\r\n");
+      conversation.Expect("mg key v f c t N10 O0");
+      conversation.Expect("mn");
+      conversation.Send(each.answer);
+      conversation.Hang();
+    });
+    // It has to say what it speaks first: until then both protocols' requests are prepared.
+    const auto got = Connect(peer.server())->GetWithLease("key");
+    CHECK(got.ok() == each.good);
+    if (!each.good) CHECK(got.status().code() == absl::StatusCode::kDataLoss);
+  }
+}
+
+TEST_CASE("a lease's answer that is lost is not asked for twice", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int number) {
+    conversation.Expect("version");
+    conversation.Send("VERSION 1.6.45\r\n");
+    if (number > 0) return conversation.Hang();
+    conversation.Expect("mg a v f c t N10 O0");
+    conversation.Expect("mn");
+    conversation.Send("VA 1 f0 c7 t-1 O0\r\nv\r\nMN\r\n");
+    conversation.Expect("mg b v f c t N10 O0");
+  });
+  const auto client = Connect(peer.server());
+  REQUIRE(client->GetWithLease("a").ok());
+  CHECK(absl::IsUnavailable(client->GetWithLease("b").status()));
+  CHECK(peer.connections() == 1);
+}
+
+TEST_CASE("SHA-256 is what FIPS 180-4 says", "[client]") {
+  const auto hex = [](std::string_view text) { return absl::BytesToHexString(Sha256(text)); };
+  CHECK(hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  CHECK(hex(std::string(1000000, 'a')) ==
+        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+}  // namespace cairn
