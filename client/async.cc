@@ -86,9 +86,9 @@ AsyncClient& Client::Impl::Async() {
   return *async_;
 }
 
-template <typename T, typename Result>
-AsyncResult<T> AsyncClient::Prepared(Result&& result, absl::Duration timeout,
-                                     T (*convert)(Result&&)) {
+template <typename T>
+AsyncResult<T> AsyncClient::Prepared(ResultImpl&& result, absl::Duration timeout,
+                                     T (*convert)(ResultImpl&&)) {
   auto state = std::make_unique<typename AsyncResult<T>::State>();
   state->result = std::move(result);
   state->convert = convert;

@@ -146,10 +146,10 @@ ResultImpl Operations::Line(uint16_t server, std::string_view line) {
 ResultImpl Operations::FlushAll() {
   ResultImpl result;
   Call& call = *result.call;
-  for (uint16_t i = 0; i < router_.servers().size(); ++i) {
+  for (size_t i = 0; i < router_.servers().size(); ++i) {
     if (options_.servers[i].down) continue;
     const auto asked = static_cast<uint32_t>(call.parts.size());
-    Part& part = call.AddPart(i, AnswerShape::kWord, false);
+    Part& part = call.AddPart(static_cast<uint16_t>(i), AnswerShape::kWord, false);
     RequestWriter(&part, {}, Dialect::kText).Line("flush_all", "OK", asked);
     call.answers.emplace_back().part = asked;
   }

@@ -16,8 +16,8 @@ constexpr std::string_view kKeys[] = {"a", "key", "b", "user:42"};
 
 void Ask(Call& call, uint8_t kind, Dialect dialect) {
   call.answers.resize(std::size(kKeys));
-  const AnswerShape shapes[] = {AnswerShape::kValues, AnswerShape::kWord, AnswerShape::kNumber,
-                                AnswerShape::kLines};
+  const AnswerShape shapes[] = {AnswerShape::kValues, AnswerShape::kWord,  AnswerShape::kNumber,
+                                AnswerShape::kLines,  AnswerShape::kLease, AnswerShape::kQuiet};
   const AnswerShape shape = shapes[kind % std::size(shapes)];
   Part& part = call.AddPart(0, shape, shape == AnswerShape::kValues);
   RequestWriter writer(&part, "", dialect);
@@ -27,7 +27,11 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
         writer.Read("gets", kKeys[i], i);
         if (i == 1) writer.End();  // two request lines
         break;
+      case AnswerShape::kLease:
+        writer.LeaseRead(kKeys[i], 30, 5, i);
+        break;
       case AnswerShape::kWord:
+      case AnswerShape::kQuiet:
         writer.Store({StoreVerb::kSet, kKeys[i], "value", 0, 0, 0}, i);
         break;
       case AnswerShape::kNumber:

@@ -122,8 +122,8 @@ class AsyncClient {
   friend class Client;
   struct Loop;  // private to the library
   AsyncClient(Client::Impl* impl, event_base* base);
-  template <typename T, typename Result>
-  AsyncResult<T> Prepared(Result&& result, absl::Duration timeout, T (*convert)(Result&&));
+  template <typename T>
+  AsyncResult<T> Prepared(ResultImpl&& result, absl::Duration timeout, T (*convert)(ResultImpl&&));
 
   Client::Impl* const impl_;
   const std::unique_ptr<Loop> loop_;
