@@ -127,7 +127,6 @@ void Connection::Connect(Clock::time_point now) {
 
 void Connection::ConnectTo(Clock::time_point now) {
   const SocketAddress& address = server_->addresses()[address_];
-  ++generation_;
   fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) {
     return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
@@ -396,6 +395,7 @@ void Connection::FinishFront(Clock::time_point now) {
 // --- Ends
 
 void Connection::Close() {
+  if (fd_ >= 0 && before_close_ != nullptr) before_close_(before_close_with_);
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   state_ = State::kClosed;

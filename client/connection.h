@@ -40,8 +40,11 @@ class Connection {
 
   /// -1 when there is nothing to poll for.
   int fd() const { return fd_; }
-  /// Another one for each socket: its descriptor's number may come again.
-  uint64_t generation() const { return generation_; }
+  /// Called before a socket is closed, as long as its descriptor's number is nobody else's.
+  void set_before_close(void (*call)(void*), void* with) {
+    before_close_ = call;
+    before_close_with_ = with;
+  }
   bool ready() const { return state_ == State::kReady; }
   short interest() const;
   void OnEvents(Clock::time_point now);
@@ -100,7 +103,8 @@ class Connection {
 
   State state_ = State::kClosed;
   int fd_ = -1;
-  uint64_t generation_ = 0;
+  void (*before_close_)(void*) = nullptr;
+  void* before_close_with_ = nullptr;
   size_t address_ = 0;       // which of the server's addresses is being tried
   bool proven_ = false;      // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question

@@ -45,6 +45,13 @@ absl::Status EventDriver::Init(const std::vector<std::unique_ptr<ServerState>>& 
     socket->watcher = event_new(
         base_, -1, 0, [](evutil_socket_t, short, void*) {}, nullptr);
     if (socket->watcher == nullptr) return none;
+    socket->connection->set_before_close(
+        [](void* which) {
+          auto* const closing = static_cast<Socket*>(which);
+          if (closing->watched != 0) event_del(closing->watcher);
+          closing->watched = 0;
+        },
+        socket.get());
     sockets_.push_back(std::move(socket));
   }
   if (!owns_base_) return absl::OkStatus();
@@ -198,10 +205,9 @@ void EventDriver::Watch(Socket& socket) {
   // request comes and when it is answered.
   if ((interest & POLLIN) != 0 || connection.ready()) wanted |= EV_READ;
   if ((interest & POLLOUT) != 0) wanted |= EV_WRITE;
-  if (wanted == socket.watched && connection.generation() == socket.generation) return;
+  if (wanted == socket.watched) return;
   if (socket.watched != 0) event_del(socket.watcher);
   socket.watched = wanted;
-  socket.generation = connection.generation();
   if (wanted == 0) return;
   event_assign(
       socket.watcher, base_, connection.fd(), static_cast<short>(wanted | EV_PERSIST),

@@ -62,7 +62,6 @@ class EventDriver {
     std::unique_ptr<Connection> connection;
     event* watcher = nullptr;
     short watched = 0;
-    uint64_t generation = 0;
   };
 
   EventDriver() = default;
