@@ -24,6 +24,7 @@ LOADS = (
     ("mget", 1, ("cairn", "libmemcached", "floor")),
     ("mget", 3, ("cairn", "libmemcached", "floor")),
     ("mset", 1, ("cairn", "floor")),
+    ("qset", 1, ("cairn", "libmemcached", "floor")),
     ("threads", 1, ("cairn", "libmemcached", "floor")),
     ("place", 10, ("cairn", "libmemcached")),
 )

@@ -116,6 +116,7 @@ void AnswerReader::ValueArrived(size_t bytes) {
 AnswerReader::Result AnswerReader::OnLine(std::string_view line) {
   if (ByValues()) return OnValuesLine(line);
   if (part_->shape == AnswerShape::kLines) return OnTextLine(line);
+  if (part_->shape == AnswerShape::kQuiet) return OnQuietLine(line);
   if (next_key_ == part_->keys.size()) {
     // Whatever else the server believes to have been asked, here it and we are at the same place.
     if (line == "MN") return Result::kDone;
@@ -188,6 +189,7 @@ AnswerReader::Result AnswerReader::OnErrorLine(std::string_view line) {
     return Result::kBroken;
   }
   part_->errors.push_back(std::move(status));
+  if (part_->shape == AnswerShape::kQuiet) return Result::kNeedMore;
   const auto index = static_cast<uint32_t>(part_->errors.size() - 1);
   if (!ByValues()) {
     AnswerAt(next_key_).error = index;
@@ -247,6 +249,15 @@ AnswerReader::Result AnswerReader::OnNumber(std::string_view line) {
   expecting_ = Expecting::kLine;
   AnswerAt(next_key_).number = number;
   return AnswerNext(AnswerState::kHit);
+}
+
+// Of what was done nothing is said.
+AnswerReader::Result AnswerReader::OnQuietLine(std::string_view line) {
+  if (line == "MN") return Result::kDone;
+  if (IsErrorLine(line)) return OnErrorLine(line);
+  if (line != "NS") return Broken("not an answer to what was asked: " + Printable(line));
+  part_->errors.push_back(absl::UnknownError("a value was not stored"));
+  return Result::kNeedMore;
 }
 
 // "EN <flags>*" or "VA <bytes> <flags>*", with the opaque that was sent among them: the answer's

@@ -52,6 +52,7 @@ class AnswerReader {
   Result OnLease(std::string_view line);
   Result OnLeaseFlags(std::string_view flags, Answer& answer);
   Result OnTextLine(std::string_view line);
+  Result OnQuietLine(std::string_view line);
   Result OnErrorLine(std::string_view line);
   Result AnswerNext(AnswerState state);
   Result AfterLastKey();

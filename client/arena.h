@@ -18,7 +18,8 @@ class Arena {
   }
 
  private:
-  static constexpr size_t kFirstChunkBytes = 2048;
+  // As large as allocators still keep at hand for their thread.
+  static constexpr size_t kFirstChunkBytes = 1024;
   static constexpr size_t kChunkBytesMax = size_t{32} * 1024;
 
   char* AllocateSlow(size_t bytes) {

@@ -188,6 +188,12 @@ AsyncResult<MultiWriteResult> AsyncClient::SetMulti(std::span<const SetItem> ite
       +[](ResultImpl&& result) { return MultiWriteResult(std::move(result)); });
 }
 
+AsyncResult<absl::Status> AsyncClient::SetAll(std::span<const SetItem> items,
+                                              const WriteOptions& options) {
+  return Prepared(impl_->operations().StoreManyQuietly(items, options, {}), options.timeout,
+                  FirstFailure);
+}
+
 AsyncResult<MultiWriteResult> AsyncClient::DeleteMulti(std::span<const std::string_view> keys,
                                                        const CallOptions& options) {
   return Prepared(

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "client/arena.h"
+#include "client/byte_buffer.h"
 
 namespace cairn {
 
@@ -65,6 +66,7 @@ enum class AnswerShape : uint8_t {
   kNumber,  ///< a line for each key with a number
   kLease,   ///< meta: VA and a value, or EN, for each key; text: as kValues
   kLines,   ///< one line (version), or STAT lines until END
+  kQuiet,   ///< lines that say what went wrong, then MN; no keys, no answers: Part::errors
 };
 
 /// What one call asks of one server: request bytes, and which answers they bring. Owned by its
@@ -85,8 +87,8 @@ struct Part {
   bool is_read = false;
   bool sent_again = false;
   /// The requests in either dialect. Reads have the text only, which every server takes.
-  std::string text;
-  std::string meta;
+  ByteBuffer text;
+  ByteBuffer meta;
   /// The line that means success: text's (meta's is HD).
   std::string_view success;
   std::vector<Key> keys;

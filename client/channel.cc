@@ -49,13 +49,13 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Make(
   for (const auto& server : servers) {
     channel->connections_.push_back(std::make_unique<Connection>(server.get(), options));
   }
-  absl::MutexLock lock(&channel->mutex_);
+  MutexLock lock(&channel->mutex_);
   channel->window_open_.resize(servers.size());
   return channel;
 }
 
 Channel::~Channel() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   for (Part* part : inbox_) part->call->Unref();  // of callers who have gone
   close(wake_fd_);
 }
@@ -65,7 +65,7 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
   bool lead = false;
   bool wake = false;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     for (; call.submitted < call.parts.size(); ++call.submitted) {
       Part& part = call.parts[call.submitted];
       call.Ref();
@@ -86,7 +86,7 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
   if (wake) eventfd_write(wake_fd_, 1);
   if (!waiter.WaitUntil(deadline)) {
     {
-      absl::MutexLock lock(&mutex_);
+      MutexLock lock(&mutex_);
       if (RemoveWaiter(&waiter)) return;
     }
     // Chosen or answered in this very moment: the signal is on its way.
@@ -123,7 +123,7 @@ void Channel::Lead(Call& call, Clock::time_point deadline) {
 
 void Channel::TakeInbox(Clock::time_point now) {
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     taken_.swap(inbox_);
   }
   for (Part* part : taken_) connections_[part->server]->Submit(part);
@@ -134,7 +134,7 @@ void Channel::TakeInbox(Clock::time_point now) {
 // From here on whoever brings something that could be sent has to wake the leader. False when
 // something came in between.
 bool Channel::BeginPolling() {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   if (!inbox_.empty()) return false;
   polling_ = true;
   woken_ = false;
@@ -163,7 +163,7 @@ void Channel::Poll(Clock::time_point now, Clock::time_point deadline) {
   const timespec timeout = ToTimespec(std::max(deadline - now, Clock::duration::zero()));
   const int ready = ppoll(polls, count, &timeout, nullptr);
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     polling_ = false;
   }
   if (ready <= 0) return;
@@ -190,7 +190,7 @@ void Channel::Deliver() {
   }
   if (finished_.empty()) return;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     for (Call* call : finished_) {
       Waiter* const waiter = call->waiter;
       if (waiter != nullptr && RemoveWaiter(waiter)) to_signal_.push_back(waiter);
@@ -205,7 +205,7 @@ void Channel::Deliver() {
 void Channel::HandOver() {
   Waiter* next = nullptr;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     if (waiting_.empty()) {
       led_ = false;
       return;

@@ -8,9 +8,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "client/call.h"
 #include "client/connection.h"
+#include "client/mutex.h"
 
 namespace cairn {
 
@@ -67,7 +67,7 @@ class Channel {
   std::vector<Call*> finished_;
   std::vector<Waiter*> to_signal_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool led_ ABSL_GUARDED_BY(mutex_) = false;
   bool polling_ ABSL_GUARDED_BY(mutex_) = false;           // the leader sleeps, or is about to
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;             // and was told not to

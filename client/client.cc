@@ -102,6 +102,12 @@ MultiWriteResult Client::SetMulti(std::span<const SetItem> items, const WriteOpt
   }));
 }
 
+absl::Status Client::SetAll(std::span<const SetItem> items, const WriteOptions& options) {
+  return FirstFailure(impl_->RanInWaves(options.timeout, [&](const auto& run) {
+    return impl_->operations().StoreManyQuietly(items, options, run);
+  }));
+}
+
 MultiWriteResult Client::DeleteMulti(std::span<const std::string_view> keys,
                                      const CallOptions& options) {
   return MultiWriteResult(impl_->RanInWaves(

@@ -48,8 +48,7 @@ class Client::Impl {
   }
 
   Clock::time_point DeadlineAfter(absl::Duration timeout) const {
-    return Clock::now() +
-           ToClock(timeout == absl::ZeroDuration() ? options_.call_timeout : timeout);
+    return Clock::now() + (timeout == absl::ZeroDuration() ? call_timeout_ : ToClock(timeout));
   }
 
  private:
@@ -57,6 +56,7 @@ class Client::Impl {
   bool Run(Call& call, Clock::time_point deadline);
 
   const ClientOptions options_;
+  const Clock::duration call_timeout_ = ToClock(options_.call_timeout);
   Router router_{&options_};
   Operations operations_{&options_, &router_};
   std::vector<std::unique_ptr<Channel>> channels_;

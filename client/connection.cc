@@ -257,7 +257,7 @@ void Connection::StartBatch(Clock::time_point now) {
     // Requests were written for the dialect that the server spoke last; it may be another program
     // now.
     const bool use_meta = !part->meta.empty() && dialect_ == Dialect::kMeta;
-    const std::string& bytes = use_meta ? part->meta : part->text;
+    const std::string_view bytes = (use_meta ? part->meta : part->text).view();
     if (bytes.empty()) {
       Finish(part, About(absl::UnavailableError("changed its protocol; ask again")));
       continue;

@@ -88,7 +88,7 @@ void EventDriver::Stop() {
 void EventDriver::Submit(AsyncCall* call) {
   bool wake = false;
   {
-    absl::MutexLock lock(&mutex_);
+    MutexLock lock(&mutex_);
     inbox_.push_back(call);
     wake = !woken_;
     woken_ = true;
@@ -142,7 +142,7 @@ void EventDriver::Settle() {
 
 // False when there was nothing: from then on who submits wakes the loop.
 bool EventDriver::TakeInbox(bool at_least_look) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(&mutex_);
   woken_ = at_least_look || !inbox_.empty();
   taken_.swap(inbox_);
   return woken_;

@@ -10,9 +10,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "client/call.h"
 #include "client/connection.h"
+#include "client/mutex.h"
 #include "client/result_impl.h"
 
 struct event;
@@ -95,7 +95,7 @@ class EventDriver {
   std::vector<AsyncCall*> taken_;
   std::vector<Call*> finished_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;  // the loop is going to look into the inbox
   std::vector<AsyncCall*> inbox_ ABSL_GUARDED_BY(mutex_);
 };

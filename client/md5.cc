@@ -65,6 +65,12 @@ uint32_t LittleEndian(uint32_t word) {
   return std::endian::native == std::endian::big ? __builtin_bswap32(word) : word;
 }
 
+uint32_t LoadWord(const char* bytes) {
+  uint32_t word;
+  std::memcpy(&word, bytes, sizeof(word));
+  return LittleEndian(word);
+}
+
 void LoadBlock(const char* bytes, uint32_t* block) {
   std::memcpy(block, bytes, kBlockBytes);
   if constexpr (std::endian::native == std::endian::big) {
@@ -111,10 +117,18 @@ std::array<uint32_t, 4> Md5Words(std::string_view text) {
 
 uint32_t Md5Word0(std::string_view text) {
   if (text.size() > kMd5OneBlockBytesMax) return Md5Words(text)[0];
-  char bytes[kBlockBytes];
-  PadOneBlock(text, bytes);
-  uint32_t block[kBlockWords];
-  LoadBlock(bytes, block);
+  // Word by word, and not by a copy of so many bytes: the first steps would wait for it, since they
+  // read other pieces than it wrote.
+  uint32_t block[kBlockWords] = {};
+  const size_t full = text.size() / 4;
+  const size_t rest = text.size() % 4;
+  for (size_t i = 0; i < full; ++i) block[i] = LoadWord(text.data() + 4 * i);
+  uint32_t last = 0x80;
+  for (size_t i = rest; i > 0; --i) {
+    last = (last << 8) | static_cast<uint8_t>(text[4 * full + i - 1]);
+  }
+  block[full] = last;
+  block[14] = static_cast<uint32_t>(text.size() * 8);
   uint32_t state[4] = {kStart[0], kStart[1], kStart[2], kStart[3]};
   Steps(state, block, std::make_integer_sequence<int, kStepsOfWord0>());
   return state[0] + kStart[0];

@@ -69,7 +69,12 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
       uint32_t& writer = writer_of[chosen[used]];
       if (writer == kNoPart) {
         writer = static_cast<uint32_t>(writers.size());
-        writers.push_back(WriterFor(&call.AddPart(chosen[used], shape, is_read)));
+        Part& part = call.AddPart(chosen[used], shape, is_read);
+        // Only the meta protocol tells errors and nothing else.
+        if (shape == AnswerShape::kQuiet && DialectOf(chosen[used]) != Dialect::kMeta) {
+          part.shape = AnswerShape::kWord;
+        }
+        writers.push_back(WriterFor(&part));
       }
       call.answers[i].part = first_part + writer;
       wave_bytes += write(writers[writer], static_cast<uint32_t>(i));
@@ -162,8 +167,8 @@ ResultImpl Operations::ReadMany(std::span<const std::string_view> keys, bool wit
       });
 }
 
-ResultImpl Operations::StoreMany(std::span<const SetItem> items, const WriteOptions& options,
-                                 const RunWave& run) {
+ResultImpl Operations::StoreManyAs(AnswerShape shape, std::span<const SetItem> items,
+                                   const WriteOptions& options, const RunWave& run) {
   std::vector<std::string_view> keys;
   keys.reserve(items.size());
   for (const SetItem& item : items) keys.push_back(item.key);
@@ -171,7 +176,7 @@ ResultImpl Operations::StoreMany(std::span<const SetItem> items, const WriteOpti
   request.flags = options.flags;
   request.exptime = ExptimeOf(options.ttl, absl::Now());
   return Many(
-      keys, AnswerShape::kWord, false, run,
+      keys, shape, false, run,
       [&](size_t i) {
         return items[i].value.size() <= options_.value_bytes_max ? absl::OkStatus()
                                                                  : ValueTooLarge();
@@ -182,6 +187,16 @@ ResultImpl Operations::StoreMany(std::span<const SetItem> items, const WriteOpti
         writer.Store(request, i);
         return request.key.size() + request.value.size();
       });
+}
+
+ResultImpl Operations::StoreMany(std::span<const SetItem> items, const WriteOptions& options,
+                                 const RunWave& run) {
+  return StoreManyAs(AnswerShape::kWord, items, options, run);
+}
+
+ResultImpl Operations::StoreManyQuietly(std::span<const SetItem> items, const WriteOptions& options,
+                                        const RunWave& run) {
+  return StoreManyAs(AnswerShape::kQuiet, items, options, run);
 }
 
 ResultImpl Operations::DeleteMany(std::span<const std::string_view> keys, const RunWave& run) {
@@ -265,6 +280,23 @@ absl::StatusOr<CasOutcome> CasOutcomeOf(ResultImpl&& result) {
   const AnswerState state = result.StateOf(0);
   if (state == AnswerState::kHit) return CasOutcome::kStored;
   return state == AnswerState::kExists ? CasOutcome::kChanged : CasOutcome::kNotFound;
+}
+
+absl::Status FirstFailure(ResultImpl&& result) {
+  if (!result.refused.empty()) return std::move(result.refused[0]);
+  for (const Part& part : result.call->parts) {
+    if (!part.done.load(std::memory_order_acquire)) {
+      return absl::DeadlineExceededError("the call's timeout passed");
+    }
+    if (!part.status.ok()) return Detached(part.status);
+    if (!part.errors.empty()) return Detached(part.errors[0]);
+    for (const Part::Key& key : part.keys) {
+      if (result.call->answers[key.answer].state != AnswerState::kHit) {
+        return absl::UnknownError("a value was not stored");
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace cairn

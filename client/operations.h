@@ -45,6 +45,9 @@ class Operations {
   ResultImpl ReadMany(std::span<const std::string_view> keys, bool with_cas, const RunWave& run);
   ResultImpl StoreMany(std::span<const SetItem> items, const WriteOptions& options,
                        const RunWave& run);
+  /// The same with answers only about what went wrong, from servers that can: FirstFailure().
+  ResultImpl StoreManyQuietly(std::span<const SetItem> items, const WriteOptions& options,
+                              const RunWave& run);
   ResultImpl DeleteMany(std::span<const std::string_view> keys, const RunWave& run);
   ResultImpl TouchMany(std::span<const std::string_view> keys, absl::Duration ttl,
                        const RunWave& run);
@@ -61,12 +64,15 @@ class Operations {
                      const std::function<size_t(RequestWriter&, uint32_t)>& write);
 
  private:
+  Dialect DialectOf(uint16_t server) const { return router_.servers()[server]->dialect(); }
   RequestWriter WriterFor(Part* part) const {
-    return RequestWriter(part, options_.key_prefix, router_.servers()[part->server]->dialect(),
+    return RequestWriter(part, options_.key_prefix, DialectOf(part->server),
                          router_.exptime_max(part->server));
   }
   template <typename Write>
   ResultImpl One(std::string_view key, AnswerShape shape, bool is_read, const Write& write);
+  ResultImpl StoreManyAs(AnswerShape shape, std::span<const SetItem> items,
+                         const WriteOptions& options, const RunWave& run);
   template <typename Check, typename Write>
   ResultImpl Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
                   const RunWave& run, const Check& check, const Write& write);
@@ -82,5 +88,7 @@ absl::StatusOr<std::optional<uint64_t>> NumberOf(ResultImpl&& result);
 absl::StatusOr<bool> WasDone(ResultImpl&& result);
 absl::Status WasStored(ResultImpl&& result);
 absl::StatusOr<CasOutcome> CasOutcomeOf(ResultImpl&& result);
+/// Ok when all of a bulk call was done.
+absl::Status FirstFailure(ResultImpl&& result);
 
 }  // namespace cairn

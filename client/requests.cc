@@ -1,8 +1,8 @@
 #include "client/requests.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
+#include <type_traits>
 
 namespace cairn {
 namespace {
@@ -10,6 +10,9 @@ namespace {
 // Servers and proxies read a line as a whole: it is kept short enough for all of them.
 constexpr size_t kLineKeysMax = 100;
 constexpr size_t kLineBytesMax = 2000;
+
+// More than the words, blanks, numbers and line ends of any request.
+constexpr size_t kOverheadBytesMax = 8 + 8 * ByteBuffer::kDigitsMax;
 
 struct StoreWords {
   std::string_view verb;
@@ -50,19 +53,6 @@ uint64_t LoadWord(const char* bytes, size_t count) {
   return word;
 }
 
-template <typename Number>
-void AppendNumber(std::string* out, Number number) {
-  char digits[24];
-  out->append(digits, std::to_chars(digits, digits + sizeof(digits), number).ptr);
-}
-
-// Makes room as vectors do: reserve() alone would copy everything at each request.
-void Grow(std::string* out, size_t bytes) {
-  if (out->capacity() - out->size() < bytes) {
-    out->reserve(std::max(out->size() + bytes, 2 * out->capacity()));
-  }
-}
-
 }  // namespace
 
 absl::Status CheckKey(std::string_view prefix, std::string_view key) {
@@ -91,88 +81,74 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
 }
 
 void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t answer) {
-  std::string& text = part_->text;
+  ByteBuffer& text = part_->text;
   const size_t bytes = prefix_.size() + key.size();
   if (line_keys_ == kLineKeysMax || text.size() - line_begin_ + bytes > kLineBytesMax) End();
-  Grow(&text, verb.size() + bytes + 3);
+  ByteBuffer::Cursor at = text.Extend(verb.size() + bytes + kOverheadBytesMax);
   if (line_keys_ == 0) {
     line_begin_ = text.size();
-    text.append(verb);
+    at.Text(verb);
   }
-  text.push_back(' ');
+  at.Char(' ');
+  text.Advance(at);
   part_->keys.push_back(
       {answer, static_cast<uint32_t>(text.size()), static_cast<uint16_t>(bytes), false});
-  text.append(prefix_).append(key);
+  text.Advance(at.Text(prefix_).Text(key));
   ++line_keys_;
 }
 
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
   const StoreWords words = WordsOf(request.verb);
   const int64_t exptime = Capped(request.exptime);
-  const size_t bytes = prefix_.size() + request.key.size() + request.value.size() + 100;
+  const bool quiet = part_->shape == AnswerShape::kQuiet;
+  const size_t bytes =
+      prefix_.size() + request.key.size() + request.value.size() + kOverheadBytesMax;
   if (dialect_ != Dialect::kMeta) {
-    std::string& text = part_->text;
-    Grow(&text, bytes);
-    text.append(words.verb).append(prefix_).append(request.key).push_back(' ');
-    AppendNumber(&text, request.flags);
-    text.push_back(' ');
-    AppendNumber(&text, exptime);
-    text.push_back(' ');
-    AppendNumber(&text, request.value.size());
-    if (request.verb == StoreVerb::kCas) {
-      text.push_back(' ');
-      AppendNumber(&text, request.cas);
-    }
-    text.append("\r\n").append(request.value).append("\r\n");
+    ByteBuffer::Cursor at = part_->text.Extend(bytes);
+    at.Text(words.verb).Text(prefix_).Text(request.key).Char(' ').Number(request.flags);
+    at.Char(' ').Number(exptime).Char(' ').Number(request.value.size());
+    if (request.verb == StoreVerb::kCas) at.Char(' ').Number(request.cas);
+    part_->text.Advance(at.Text("\r\n").Text(request.value).Text("\r\n"));
   }
   if (dialect_ != Dialect::kText) {
-    std::string& meta = part_->meta;
-    Grow(&meta, bytes);
-    meta.append("ms ").append(prefix_).append(request.key).push_back(' ');
-    AppendNumber(&meta, request.value.size());
-    meta.append(words.mode);
-    if (request.flags != 0) {
-      meta.append(" F");
-      AppendNumber(&meta, request.flags);
-    }
-    if (exptime != 0) {
-      meta.append(" T");
-      AppendNumber(&meta, exptime);
-    }
+    ByteBuffer::Cursor at = part_->meta.Extend(bytes);
+    at.Text("ms ").Text(prefix_).Text(request.key).Char(' ').Number(request.value.size());
+    at.Text(words.mode);
+    if (request.flags != 0) at.Text(" F").Number(request.flags);
+    if (exptime != 0) at.Text(" T").Number(exptime);
     if (request.verb == StoreVerb::kCas) {
-      meta.append(" C");
-      AppendNumber(&meta, request.cas);
-      if (request.or_stale) meta.append(" I");
+      at.Text(" C").Number(request.cas);
+      if (request.or_stale) at.Text(" I");
     }
-    meta.append("\r\n").append(request.value).append("\r\n");
+    if (quiet) at.Text(" q");
+    part_->meta.Advance(at.Text("\r\n").Text(request.value).Text("\r\n"));
   }
   part_->success = "STORED";
-  AddKey(answer);
+  if (!quiet) AddKey(answer);
+}
+
+// Commands without a value: what stands before the key, and after it.
+template <typename Number>
+void RequestWriter::Command(ByteBuffer* out, std::string_view verb, std::string_view key,
+                            std::string_view then, const Number& number) {
+  const size_t bytes = verb.size() + prefix_.size() + key.size() + then.size();
+  ByteBuffer::Cursor at = out->Extend(bytes + kOverheadBytesMax);
+  at.Text(verb).Text(prefix_).Text(key).Text(then);
+  if constexpr (!std::is_same_v<Number, None>) at.Number(number);
+  out->Advance(at.Text("\r\n"));
 }
 
 void RequestWriter::Delete(std::string_view key, uint32_t answer) {
-  if (dialect_ != Dialect::kMeta) {
-    part_->text.append("delete ").append(prefix_).append(key).append("\r\n");
-  }
-  if (dialect_ != Dialect::kText) {
-    part_->meta.append("md ").append(prefix_).append(key).append("\r\n");
-  }
+  if (dialect_ != Dialect::kMeta) Command(&part_->text, "delete ", key, "", None());
+  if (dialect_ != Dialect::kText) Command(&part_->meta, "md ", key, "", None());
   part_->success = "DELETED";
   AddKey(answer);
 }
 
 void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer) {
   exptime = Capped(exptime);
-  if (dialect_ != Dialect::kMeta) {
-    part_->text.append("touch ").append(prefix_).append(key).push_back(' ');
-    AppendNumber(&part_->text, exptime);
-    part_->text.append("\r\n");
-  }
-  if (dialect_ != Dialect::kText) {
-    part_->meta.append("mg ").append(prefix_).append(key).append(" T");
-    AppendNumber(&part_->meta, exptime);
-    part_->meta.append("\r\n");
-  }
+  if (dialect_ != Dialect::kMeta) Command(&part_->text, "touch ", key, " ", exptime);
+  if (dialect_ != Dialect::kText) Command(&part_->meta, "mg ", key, " T", exptime);
   part_->success = "TOUCHED";
   AddKey(answer);
 }
@@ -180,34 +156,30 @@ void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer
 void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t delta,
                                uint32_t answer) {
   if (dialect_ != Dialect::kMeta) {
-    part_->text.append(increment ? "incr " : "decr ").append(prefix_).append(key).push_back(' ');
-    AppendNumber(&part_->text, delta);
-    part_->text.append("\r\n");
+    Command(&part_->text, increment ? "incr " : "decr ", key, " ", delta);
   }
   if (dialect_ != Dialect::kText) {
-    part_->meta.append("ma ").append(prefix_).append(key);
-    part_->meta.append(increment ? " v D" : " v MD D");
-    AppendNumber(&part_->meta, delta);
-    part_->meta.append("\r\n");
+    Command(&part_->meta, "ma ", key, increment ? " v D" : " v MD D", delta);
   }
   AddKey(answer);
 }
 
 void RequestWriter::Line(std::string_view line, std::string_view success, uint32_t answer) {
-  part_->text.append(line).append("\r\n");
+  ByteBuffer& text = part_->text;
+  text.Advance(text.Extend(line.size() + 2).Text(line).Text("\r\n"));
   part_->success = success;
   AddKey(answer);
 }
 
 void RequestWriter::End() {
   if (part_->shape == AnswerShape::kValues) {
-    part_->text.append("\r\n");
+    part_->text.Advance(part_->text.Extend(2).Text("\r\n"));
     part_->keys.back().ends_line = true;
     line_keys_ = 0;
   } else if (!part_->meta.empty()) {
     // Answered by MN: if it does not come exactly after the answers to these requests, the stream
     // is out of step, and this is found before any of it is believed.
-    part_->meta.append("mn\r\n");
+    part_->meta.Advance(part_->meta.Extend(4).Text("mn\r\n"));
   }
 }
 

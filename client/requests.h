@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "client/byte_buffer.h"
 #include "client/call.h"
 
 namespace cairn {
@@ -55,7 +56,8 @@ class RequestWriter {
     const bool too_late = exptime == 0 || exptime > exptime_max_;
     return exptime_max_ > 0 && too_late ? exptime_max_ : exptime;
   }
-  /// REQUIRES: AnswerShape::kWord, for these three
+  /// REQUIRES: AnswerShape::kWord, for these three. With kQuiet and Dialect::kMeta, Store() has no
+  /// answer of its own.
   void Store(const StoreRequest& request, uint32_t answer);
   void Delete(std::string_view key, uint32_t answer);
   void Touch(std::string_view key, int64_t exptime, uint32_t answer);
@@ -82,6 +84,10 @@ class RequestWriter {
   void End();
 
  private:
+  struct None {};
+  template <typename Number>
+  void Command(ByteBuffer* out, std::string_view verb, std::string_view key, std::string_view then,
+               const Number& number);
   void AddKey(uint32_t answer) { part_->keys.push_back({answer, 0, 0, false}); }
 
   Part* const part_;

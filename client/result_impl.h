@@ -40,8 +40,14 @@ struct ResultImpl {
     call->answers[i].part = kNoPart;
     call->answers[i].error = static_cast<uint32_t>(refused.size());
   }
-  bool PartDone(uint32_t part) const;
-  std::vector<bool> done_;
+  bool PartDone(uint32_t part) const {
+    if (part == kNoPart) return false;
+    return part < kFewParts ? (done_of_few_ >> part & 1) != 0 : done_[part - kFewParts];
+  }
+  // Most calls have few parts, and need no memory to remember them.
+  static constexpr uint32_t kFewParts = 64;
+  uint64_t done_of_few_ = 0;
+  std::vector<bool> done_;  // of the others
 };
 
 }  // namespace cairn

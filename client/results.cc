@@ -4,12 +4,16 @@
 
 namespace cairn {
 
-bool ResultImpl::PartDone(uint32_t part) const { return part != kNoPart && done_[part]; }
-
 void ResultImpl::Snapshot() {
-  done_.resize(call->parts.size());
-  for (size_t i = 0; i < done_.size(); ++i) {
-    done_[i] = call->parts[i].done.load(std::memory_order_acquire);
+  size_t i = 0;
+  for (const Part& part : call->parts) {
+    const bool done = part.done.load(std::memory_order_acquire);
+    if (i < kFewParts) {
+      done_of_few_ |= uint64_t{done} << i;
+    } else {
+      done_.push_back(done);
+    }
+    ++i;
   }
 }
 
@@ -21,7 +25,7 @@ AnswerState ResultImpl::StateOf(size_t i) const {
 absl::Status ResultImpl::StatusOf(size_t i) const {
   const Answer& answer = call->answers[i];
   if (answer.part == kNoPart) return refused[answer.error];
-  if (!done_[answer.part]) return absl::DeadlineExceededError("the call's timeout passed");
+  if (!PartDone(answer.part)) return absl::DeadlineExceededError("the call's timeout passed");
   const Part& part = call->parts[answer.part];
   if (answer.state == AnswerState::kFailed) return Detached(part.errors[answer.error]);
   return answer.state == AnswerState::kPending ? Detached(part.status) : absl::OkStatus();

@@ -93,8 +93,13 @@ bool Router::Claim(uint16_t server, Trials* trials, Clock::time_point now) {
 
 uint16_t Router::RouteAs(Purpose purpose, std::string_view key) {
   if (servers_.size() == 1) return 0;
-  std::string prefixed;
-  key = Hashed(key, &prefixed);
+  if (options_.hash_key_prefix && !options_.key_prefix.empty()) {
+    return RouteHashed(purpose, options_.key_prefix + std::string(key));
+  }
+  return RouteHashed(purpose, key);
+}
+
+uint16_t Router::RouteHashed(Purpose purpose, std::string_view key) {
   if (NothingToAvoid()) return static_cast<uint16_t>(placement_->Choose(key));
   const Clock::time_point now = Clock::now();
   Trials trials = {Live(servers_.size()), Live(servers_.size())};

@@ -60,6 +60,7 @@ class Router {
   };
 
   uint16_t RouteAs(Purpose purpose, std::string_view key);
+  uint16_t RouteHashed(Purpose purpose, std::string_view key);
   bool NothingToAvoid() const {
     return !finds_others_ || troubled_.load(std::memory_order_relaxed) == 0;
   }

@@ -175,6 +175,25 @@ void TestManyLarge(Client& client) {
   CHECK(right == keys.size());
 }
 
+void TestQuietly(Client& client) {
+  const std::vector<std::string> keys = Keys(5000);
+  std::vector<SetItem> items;
+  for (const std::string& key : keys) items.push_back({key, "quiet"});
+  CHECK(client.SetAll(items).ok());
+  CHECK(client.SetAll({}).ok());
+  const MultiGetResult got = client.GetMulti(Views(keys));
+  CHECK(got.hits() == keys.size());
+  CHECK(got[4999].value == "quiet");
+  items.push_back({"bad key", "x"});
+  CHECK(absl::IsInvalidArgument(client.SetAll(items)));
+  // Larger than the servers' own limit, which is below what this client would send.
+  const std::string large((1 << 20) - 20, 'x');
+  items.back() = {"large", large};
+  CHECK_FALSE(client.SetAll(items).ok());
+  CHECK(client.Set("after", "it").ok());
+  CHECK(client.Get("after").value() == "it");
+}
+
 void TestManyThreads(Client& client) {
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
@@ -212,6 +231,8 @@ TEST_CASE("every call against real servers", "[client]") {
   TestConditions(*pool.client);
   TestTheRest(*pool.client);
   TestBulk(*pool.client);
+  pool.options.value_bytes_max = 1 << 20;
+  TestQuietly(*pool.Connect());
   TestManyThreads(*pool.client);
   TestManyLarge(*pool.client);
   pool.options.connections_per_server = 4;

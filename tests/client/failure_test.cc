@@ -239,6 +239,43 @@ TEST_CASE("a server's errors are told apart and cost no other answer", "[client]
   CHECK(peer.connections() == 1);
 }
 
+TEST_CASE("of values that are stored quietly the errors are told, and nothing else is believed",
+          "[client]") {
+  const std::string answers = GENERATE(as<std::string>{}, "", "NS\r\n",
+                                       "SERVER_ERROR object too large for cache\r\n", "HD\r\n");
+  INFO(answers);
+  ScriptedPeer peer([answers](Conversation& conversation, int) {
+    conversation.Expect("version");
+    conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("get first");
+    conversation.Send("END\r\n");
+    for (const char* key : {"a", "b"}) {
+      conversation.Expect(std::string("ms ") + key + " 1 q");
+      conversation.Expect("x");
+    }
+    conversation.Expect("mn");
+    conversation.Send(answers + "MN\r\n");
+    conversation.Expect("get last");
+    conversation.Send("END\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  const auto client = Connect(options);
+  REQUIRE(client->Get("first").ok());
+  const SetItem items[] = {{"a", "x"}, {"b", "x"}};
+  const absl::Status stored = client->SetAll(items);
+  if (answers.empty()) CHECK(stored.ok());
+  if (answers == "NS\r\n") CHECK(stored.code() == absl::StatusCode::kUnknown);
+  if (answers.starts_with("SERVER")) CHECK(absl::IsResourceExhausted(stored));
+  if (answers == "HD\r\n") {
+    CHECK(absl::IsDataLoss(stored));
+    return;
+  }
+  CHECK(client->Get("last").value() == std::nullopt);
+  CHECK(peer.connections() == 1);
+}
+
 TEST_CASE("a peer that hangs up on questions is spoken to in text", "[client]") {
   ScriptedPeer peer([](Conversation& conversation, int) {
     while (true) {

@@ -107,6 +107,8 @@ class AsyncClient {
                                                                  const CallOptions& options = {});
   AsyncResult<MultiWriteResult> SetMulti(std::span<const SetItem> items,
                                          const WriteOptions& options = {});
+  AsyncResult<absl::Status> SetAll(std::span<const SetItem> items,
+                                   const WriteOptions& options = {});
   AsyncResult<MultiWriteResult> DeleteMulti(std::span<const std::string_view> keys,
                                             const CallOptions& options = {});
   AsyncResult<MultiWriteResult> TouchMulti(std::span<const std::string_view> keys,

@@ -96,6 +96,9 @@ class Client {
 
   /// Many writes at once, acknowledged each by each.
   MultiWriteResult SetMulti(std::span<const SetItem> items, const WriteOptions& options = {});
+  /// The same with one answer for all, which costs less: ok when every value was stored; otherwise
+  /// what first went wrong, and any of the others may have been stored or not.
+  absl::Status SetAll(std::span<const SetItem> items, const WriteOptions& options = {});
   MultiWriteResult DeleteMulti(std::span<const std::string_view> keys,
                                const CallOptions& options = {});
   MultiWriteResult TouchMulti(std::span<const std::string_view> keys, absl::Duration ttl,
