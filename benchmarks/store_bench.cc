@@ -3,11 +3,13 @@
 //
 //   store_bench [--benchmark_filter='Get.*']        see --help of google-benchmark
 //
-// Names read operation/items/zipf/threads:n; zipf 1 is skewed (0.99), 0 uniform. An operation that
-// ends in Batch prefetches 16 keys, then does them, as a server does with a pipeline.
+// zipf:1 is skewed (0.99), zipf:0 uniform. batch:1 prefetches 16 keys, then does them, as a server
+// does with a pipeline; batch:0 does each as it comes. store_instructions.py counts instructions.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +17,10 @@
 #include <map>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "storage/store.h"
@@ -35,7 +40,12 @@ std::string_view KeyBytes(uint64_t n, char (&buffer)[kKeyBytes]) {
   return {buffer, kKeyBytes};
 }
 
-std::string ValueText() { return std::string(100, 'v'); }
+/// Can be incremented in place.
+std::string ValueText() {
+  std::string text(100, ' ');
+  text[0] = '1';
+  return text;
+}
 
 /// A filled store and the order in which its items are asked for.
 struct Workload {
@@ -96,22 +106,33 @@ Workload& WorkloadOf(int64_t items) {
 
 void Prepare(const benchmark::State& state) { WorkloadOf(state.range(0)); }
 
-/// The keys that one thread asks for, in order and without end.
+/// The keys that one thread asks for, in order and without end, a batch at a time.
 class Keys {
  public:
   explicit Keys(const benchmark::State& state)
-      : workload_(WorkloadOf(state.range(0))),
-        order_(state.range(1) == 1 ? workload_.zipf : workload_.uniform),
+      : store_(*WorkloadOf(state.range(0)).store),
+        order_(state.range(1) == 1 ? WorkloadOf(state.range(0)).zipf
+                                   : WorkloadOf(state.range(0)).uniform),
+        count_(state.range(2) == 1 ? kBatch : 1),
         at_(static_cast<size_t>(state.thread_index()) * kSequence / 2) {}
 
-  Key Next() { return store().MakeKey(KeyBytes(order_[at_++ % kSequence], buffer_)); }
-  Store& store() { return *workload_.store; }
+  std::span<const Key> Next() {
+    for (size_t i = 0; i < count_; ++i) {
+      keys_[i] = store_.MakeKey(KeyBytes(order_[at_++ % kSequence], buffers_[i]));
+    }
+    if (count_ > 1) store_.Prefetch({keys_, count_});
+    return {keys_, count_};
+  }
+  Store& store() { return store_; }
+  size_t count() const { return count_; }
 
  private:
-  Workload& workload_;
+  Store& store_;
   const std::vector<uint32_t>& order_;
+  const size_t count_;
   size_t at_;
-  char buffer_[kKeyBytes] = {};
+  char buffers_[kBatch][kKeyBytes] = {};
+  Key keys_[kBatch];
 };
 
 struct CopyOut {
@@ -121,35 +142,94 @@ struct CopyOut {
   }
 };
 
-void Get(benchmark::State& state) {
+/// Runs `operation(store, key, n)` on one key after the other; it says whether it succeeded.
+template <typename Operation>
+void Run(benchmark::State& state, const Operation& operation) {
   Keys keys(state);
-  char value[256];
-  int64_t hits = 0;
+  uint64_t n = 0;
+  bool good = true;
   for (auto _ : state) {
-    hits += keys.store().Fetch(keys.Next(), {}, kNow, CopyOut{value}) == FetchStatus::kHit;
-    benchmark::DoNotOptimize(value);
+    for (const Key& key : keys.Next()) good = operation(keys.store(), key, n++) && good;
   }
-  state.SetItemsProcessed(state.iterations());
-  if (hits != state.iterations()) state.SkipWithError("a get missed");
+  state.SetItemsProcessed(static_cast<int64_t>(n));
+  if (!good) state.SkipWithError("an operation did not succeed");
 }
 
-void GetBatch(benchmark::State& state) {
-  Workload& workload = WorkloadOf(state.range(0));
-  const auto& order = state.range(1) == 1 ? workload.zipf : workload.uniform;
-  size_t at = static_cast<size_t>(state.thread_index()) * kSequence / 2;
-  char buffers[kBatch][kKeyBytes];
-  Key keys[kBatch];
+bool GetOne(Store& store, const Key& key) {
   char value[256];
+  const FetchStatus status = store.Fetch(key, {}, kNow, CopyOut{value});
+  benchmark::DoNotOptimize(value);
+  return status == FetchStatus::kHit;
+}
+
+void Get(benchmark::State& state) {
+  Run(state, [](Store& store, const Key& key, uint64_t) { return GetOne(store, key); });
+}
+
+void Overwrite(benchmark::State& state) {
+  const std::string value = ValueText();
+  Run(state, [&](Store& store, const Key& key, uint64_t) {
+    return store.Put(key, value, {}, kNow).status == StoreStatus::kStored;
+  });
+}
+
+/// Nine gets, one overwrite.
+void Mixed(benchmark::State& state) {
+  const std::string value = ValueText();
+  Run(state, [&](Store& store, const Key& key, uint64_t n) {
+    if (n % 10 != 9) return GetOne(store, key);
+    return store.Put(key, value, {}, kNow).status == StoreStatus::kStored;
+  });
+}
+
+void Increment(benchmark::State& state) {
+  Run(state, [](Store& store, const Key& key, uint64_t) {
+    return store.Arithmetic(key, {}, kNow, [](const ItemView&) {}).status == ArithmeticStatus::kOk;
+  });
+}
+
+/// Deletes, with the items put back while the clock stands.
+void Delete(benchmark::State& state) {
+  constexpr size_t kDeletes = 4096;
+  using Clock = std::chrono::steady_clock;
+  Keys keys(state);
+  const std::string value = ValueText();
+  std::vector<std::array<char, kKeyBytes>> deleted(kDeletes);
   for (auto _ : state) {
-    for (size_t i = 0; i < kBatch; ++i) {
-      keys[i] = workload.store->MakeKey(KeyBytes(order[at++ % kSequence], buffers[i]));
+    const auto start = Clock::now();
+    for (size_t n = 0; n < kDeletes;) {
+      for (const Key& key : keys.Next()) {
+        benchmark::DoNotOptimize(keys.store().Delete(key, {}, kNow));
+        key.bytes.copy(deleted[n++].data(), kKeyBytes);
+      }
     }
-    workload.store->Prefetch(keys);
-    for (const Key& key : keys) {
-      benchmark::DoNotOptimize(workload.store->Fetch(key, {}, kNow, CopyOut{value}));
+    state.SetIterationTime(std::chrono::duration<double>(Clock::now() - start).count());
+    for (const auto& name : deleted) {
+      const Key key = keys.store().MakeKey({name.data(), name.size()});
+      if (keys.store().Put(key, value, {}, kNow).status != StoreStatus::kStored) {
+        state.SkipWithError("an item could not be put back");
+      }
     }
   }
-  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kBatch));
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kDeletes));
+}
+
+/// Sets of keys that are not there: in the long run each evicts.
+void Set(benchmark::State& state) {
+  Store& store = *WorkloadOf(state.range(0)).store;
+  const size_t batch = state.range(1) == 1 ? kBatch : 1;
+  const std::string value = ValueText();
+  char buffers[kBatch][kKeyBytes];
+  Key keys[kBatch];
+  uint64_t n = (uint64_t{1} << 41) + (static_cast<uint64_t>(state.thread_index()) << 38);
+  for (auto _ : state) {
+    for (size_t i = 0; i < batch; ++i) keys[i] = store.MakeKey(KeyBytes(n++, buffers[i]));
+    if (batch > 1) store.Prefetch({keys, batch});
+    for (size_t i = 0; i < batch; ++i) {
+      benchmark::DoNotOptimize(store.Put(keys[i], value, {}, kNow));
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(batch));
 }
 
 void Miss(benchmark::State& state) {
@@ -161,69 +241,6 @@ void Miss(benchmark::State& state) {
     benchmark::DoNotOptimize(workload.store->Fetch(key, {}, kNow, [](const ItemView&) {}));
   }
   state.SetItemsProcessed(state.iterations());
-}
-
-void Overwrite(benchmark::State& state) {
-  Keys keys(state);
-  const std::string value = ValueText();
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(keys.store().Put(keys.Next(), value, {}, kNow));
-  }
-  state.SetItemsProcessed(state.iterations());
-}
-
-/// Sets of keys that are not there: in the long run each evicts.
-void Set(benchmark::State& state) {
-  Workload& workload = WorkloadOf(state.range(0));
-  const std::string value = ValueText();
-  char buffer[kKeyBytes];
-  uint64_t n = (uint64_t{1} << 41) + (static_cast<uint64_t>(state.thread_index()) << 38);
-  for (auto _ : state) {
-    const Key key = workload.store->MakeKey(KeyBytes(n++, buffer));
-    benchmark::DoNotOptimize(workload.store->Put(key, value, {}, kNow));
-  }
-  state.SetItemsProcessed(state.iterations());
-}
-
-void SetAndDelete(benchmark::State& state) {
-  Workload& workload = WorkloadOf(state.range(0));
-  const std::string value = ValueText();
-  char buffer[kKeyBytes];
-  uint64_t n = (uint64_t{1} << 42) + (static_cast<uint64_t>(state.thread_index()) << 38);
-  for (auto _ : state) {
-    const Key key = workload.store->MakeKey(KeyBytes(n++, buffer));
-    benchmark::DoNotOptimize(workload.store->Put(key, value, {}, kNow));
-    benchmark::DoNotOptimize(workload.store->Delete(key, {}, kNow));
-  }
-  state.SetItemsProcessed(state.iterations());
-}
-
-void Increment(benchmark::State& state) {
-  Store& store = *WorkloadOf(state.range(0)).store;
-  // A counter a thread, or one for all when skewed.
-  const int owner = state.range(1) == 1 ? 0 : state.thread_index();
-  const std::string name = "counter" + std::to_string(owner);
-  ArithmeticOptions options;
-  options.create = Expiry::Never();
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(
-        store.Arithmetic(store.MakeKey(name), options, kNow, [](const ItemView&) {}));
-  }
-  state.SetItemsProcessed(state.iterations());
-}
-
-/// Nine gets, one overwrite.
-void Mixed(benchmark::State& state) {
-  Keys keys(state);
-  const std::string value = ValueText();
-  char copy[256];
-  for (auto _ : state) {
-    for (int i = 0; i < 9; ++i) {
-      benchmark::DoNotOptimize(keys.store().Fetch(keys.Next(), {}, kNow, CopyOut{copy}));
-    }
-    benchmark::DoNotOptimize(keys.store().Put(keys.Next(), value, {}, kNow));
-  }
-  state.SetItemsProcessed(state.iterations() * 10);
 }
 
 /// One key that all threads read.
@@ -238,26 +255,47 @@ void GetHotKey(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 
-// Overwrites and gets before what evicts the items that they expect.
-#define CAIRN_BENCHMARK(function)        \
-  BENCHMARK(function)                    \
-      ->Setup(Prepare)                   \
-      ->ArgsProduct({{1000000}, {0, 1}}) \
-      ->Threads(1)                       \
-      ->Threads(2)                       \
-      ->UseRealTime()
-CAIRN_BENCHMARK(Get);
-CAIRN_BENCHMARK(GetBatch);
-CAIRN_BENCHMARK(Overwrite);
-CAIRN_BENCHMARK(Mixed);
-CAIRN_BENCHMARK(Increment);
-CAIRN_BENCHMARK(GetHotKey);
-CAIRN_BENCHMARK(Miss);
-CAIRN_BENCHMARK(SetAndDelete);
-CAIRN_BENCHMARK(Set);
-BENCHMARK(Get)->Setup(Prepare)->ArgsProduct({{10000000}, {0, 1}})->UseRealTime();
-BENCHMARK(GetBatch)->Setup(Prepare)->ArgsProduct({{10000000}, {0, 1}})->UseRealTime();
-BENCHMARK(Set)->Setup(Prepare)->Args({10000000, 0})->UseRealTime();
+void OneOrTwo(benchmark::internal::Benchmark* b) {
+  b->Setup(Prepare)->Threads(1)->Threads(2)->UseRealTime();
+}
+
+void RegisterAll(int64_t items) {
+  using Body = void (*)(benchmark::State&);
+  const std::vector<int64_t> both = {0, 1};
+  const std::vector<std::pair<const char*, Body>> kinds = {
+      {"Get", Get}, {"Overwrite", Overwrite}, {"Mixed", Mixed}, {"Increment", Increment}};
+  for (const auto& [name, body] : kinds) {
+    benchmark::RegisterBenchmark(name, body)
+        ->ArgNames({"items", "zipf", "batch"})
+        ->ArgsProduct({{items}, both, both})
+        ->Apply(OneOrTwo);
+  }
+  benchmark::RegisterBenchmark("GetHotKey", GetHotKey)
+      ->ArgName("items")
+      ->Arg(items)
+      ->Apply(OneOrTwo);
+  benchmark::RegisterBenchmark("Miss", Miss)->ArgName("items")->Arg(items)->Apply(OneOrTwo);
+  benchmark::RegisterBenchmark("Delete", Delete)
+      ->ArgNames({"items", "zipf", "batch"})
+      ->ArgsProduct({{items}, both, both})
+      ->Setup(Prepare)
+      ->Threads(1)
+      ->Threads(2)
+      ->UseManualTime();
+  // The last, for it evicts what the others expect.
+  benchmark::RegisterBenchmark("Set", Set)
+      ->ArgNames({"items", "batch"})
+      ->ArgsProduct({{items}, both})
+      ->Apply(OneOrTwo);
+}
 
 }  // namespace
 }  // namespace cairn::storage
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  for (const int64_t items : {1'000'000, 10'000'000}) cairn::storage::RegisterAll(items);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

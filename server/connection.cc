@@ -10,8 +10,6 @@ namespace cairn::server {
 namespace {
 
 constexpr size_t kMaxVectors = 64;
-// A long answer to a client that reads fast lets others have their turn after so many parts.
-constexpr unsigned kMaxContinuedPerEvent = 16;
 // A line of a get may be long; memcached lets it grow until memory runs out.
 constexpr size_t kMaxSavedInputBytes = size_t{64} << 20;
 constexpr std::string_view kInputTooLong = "SERVER_ERROR out of memory reading request\r\n";
@@ -240,7 +238,6 @@ Connection::Turn Connection::ReadBody(std::span<char> target) {
 Connection::Turn Connection::ServeInput(std::string_view input, bool continuing) {
   Output& output = worker_->output();
   const unsigned max_requests = worker_->max_requests();
-  unsigned continued = 0;
   for (;;) {
     const Progress progress = continuing ? session_.Continue(input, &output, max_requests)
                                          : session_.Process(input, &output, max_requests);
@@ -260,7 +257,6 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
       return Turn::kClosed;
     }
     if (sent && wants_watch && watch_ == nullptr) continue;
-    if (sent && continuing && ++continued < kMaxContinuedPerEvent) continue;
     const bool yielded = progress.status == SessionStatus::kYield;
     if (!continuing && !yielded && input.size() > kMaxSavedInputBytes) {
       output.Append(kInputTooLong);
@@ -273,6 +269,7 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
     serve_saved_ = yielded;
     if (!sent) return Turn::kWait;
     WaitFor(EV_READ);
+    // What a long answer fills an Output with is sent; before more of it others have their turn.
     if (yielded || continuing) {
       if (yielded) ++worker_->stats()->conn_yields;
       worker_->ComeBackTo(this);

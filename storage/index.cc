@@ -1,7 +1,6 @@
 #include "storage/index.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace cairn::storage {
@@ -65,12 +64,12 @@ void Index::Insert(uint64_t hash, Place place) {
   Line* line = LineOf(hash);
   for (uint64_t& entry : line->entries) {
     if (entry != 0) continue;
-    entry = Make(hash, place);
+    Set(&entry, Make(hash, place));
     return;
   }
   spill_.Insert(Make(hash, place));
   ++line->spilled;
-  line->filter |= FilterBit(TagOf(hash));
+  Set(&line->filter, line->filter | FilterBit(TagOf(hash)));
 }
 
 void Index::Erase(uint64_t hash, uint64_t* entry) {
@@ -87,18 +86,18 @@ void Index::Erase(uint64_t hash, uint64_t* entry) {
     spill_.ForChain(hash, [&](uint64_t* e) {
       if (BucketOf(Tag(*e), count) == bucket) back = e;
     });
-    *entry = *back;
+    Set(entry, *back);
     spill_.Erase(hash, back);
     CountSpilled(line);
   } else {
-    *entry = 0;
+    Set(entry, uint64_t{0});
   }
   spill_.ShrinkIfSparse();
   if (size_ * 2 < count * kShrinkBelow && count > kLeastBuckets) RemoveBucket();
 }
 
 void Index::CountSpilled(Line* line) {
-  if (--line->spilled == 0) line->filter = 0;
+  if (--line->spilled == 0) Set(&line->filter, uint32_t{0});
 }
 
 void Index::Take(uint64_t bucket, IndexEntries* entries) {
@@ -116,17 +115,18 @@ void Index::Take(uint64_t bucket, IndexEntries* entries) {
     spill_.Erase(bucket, found);
     CountSpilled(line);
   }
-  std::memset(line, 0, sizeof(Line));
+  Set(&line->filter, uint32_t{0});
+  for (uint64_t& entry : line->entries) Set(&entry, uint64_t{0});
 }
 
 void Index::Refill(uint64_t bucket, const IndexEntries& entries) {
   Line* line = &lines_[bucket];
   const size_t here = std::min(entries.size(), kPerLine);
-  if (here != 0) std::copy_n(entries.data(), here, line->entries);
+  for (size_t i = 0; i < here; ++i) Set(&line->entries[i], entries[i]);
   for (size_t i = here; i < entries.size(); ++i) {
     spill_.Insert(entries[i]);
     ++line->spilled;
-    line->filter |= FilterBit(Tag(entries[i]));
+    Set(&line->filter, line->filter | FilterBit(Tag(entries[i])));
   }
 }
 

@@ -27,7 +27,7 @@ namespace cairn::storage {
 /// more than two lines. Because the tag includes the bits that split, growth never looks at an
 /// item. A miss touches one line nearly always, about 11 bytes an entry are used.
 ///
-/// Thread-compatible, but for Prefetch, the guesses, bytes() and bucket_count(), which are
+/// Thread-compatible, but for Prefetch, the guesses, Look, bytes() and bucket_count(), which are
 /// thread-safe.
 class Index {
  public:
@@ -51,7 +51,7 @@ class Index {
   /// other entries of a full line are. Without a lock: what it reads may be half a change, so the
   /// places are good for guesses only.
   template <typename Visit>
-  __attribute__((no_sanitize("thread"))) void Guess(uint64_t hash, const Visit& visit) const {
+  void Guess(uint64_t hash, const Visit& visit) const {
     const uint64_t tag = index_entry::TagOf(hash);
     const Line* const line = LineOf(hash);
     index_entry::GuessIn(line->entries, tag, visit);
@@ -61,6 +61,31 @@ class Index {
   template <typename Visit>
   void GuessSpilled(uint64_t hash, const Visit& visit) const {
     if (MayBeSpilled(*LineOf(hash), index_entry::TagOf(hash))) spill_.Guess(hash, visit);
+  }
+
+  /// Calls `matches(place)` for the places that items of `hash` may have until it returns true.
+  /// False: gave up half-way. Without a lock: what it reads may be half a change, so that only who
+  /// knows that there was none meanwhile has seen all.
+  template <typename Matches>
+  __attribute__((always_inline)) bool Look(uint64_t hash, const Matches& matches) const {
+    constexpr int kMostLines = 8;  // a chain that changes may go astray
+    const uint64_t tag = index_entry::TagOf(hash);
+    const Line* const own = LineOf(hash);
+    const uint64_t* entries = own->entries;
+    const SpillTable::Line* spilled = nullptr;
+    for (int lines = 0; lines < kMostLines; ++lines) {
+      for (size_t i = 0; i < index_entry::kPerLine; ++i) {
+        const uint64_t seen = index_entry::Peek(entries[i]);
+        if (index_entry::Tag(seen) == tag && seen != 0 && matches(index_entry::PlaceIn(seen))) {
+          return true;
+        }
+      }
+      if (lines == 0 && !MayBeSpilled(*own, tag)) return true;
+      spilled = lines == 0 ? spill_.Peek(hash) : spill_.PeekNext(*spilled);
+      if (spilled == nullptr) return true;
+      entries = spilled->entries;
+    }
+    return false;
   }
 
   /// The entry of `hash` whose place `matches`, or null. Valid until the next change.
@@ -84,7 +109,7 @@ class Index {
   /// REQUIRES: `entry` is what Find returned for `hash`.
   void Erase(uint64_t hash, uint64_t* entry);
   static void SetPlace(uint64_t* entry, Place place) {
-    *entry = (*entry & ~index_entry::kPlaceMask) | place;
+    index_entry::Set(entry, (*entry & ~index_entry::kPlaceMask) | place);
   }
   static Place PlaceIn(uint64_t entry) { return index_entry::PlaceIn(entry); }
 
@@ -106,8 +131,8 @@ class Index {
   static uint32_t FilterBit(uint64_t tag) {
     return uint32_t{1} << (tag >> (index_entry::kTagBits - 5));
   }
-  __attribute__((no_sanitize("thread"))) static bool MayBeSpilled(const Line& line, uint64_t tag) {
-    return (__atomic_load_n(&line.filter, __ATOMIC_RELAXED) & FilterBit(tag)) != 0;
+  static bool MayBeSpilled(const Line& line, uint64_t tag) {
+    return (index_entry::Peek(line.filter) & FilterBit(tag)) != 0;
   }
   Line* LineOf(uint64_t hash) const { return &lines_[index_entry::BucketOf(hash, bucket_count())]; }
   void AddBucket(bool force);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "storage/expiry_code.h"
+#include "storage/version.h"
 
 /// How slots of a page are laid out. This is the only file that knows.
 ///
@@ -79,6 +80,12 @@ void StoreAt(char* p, T v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+/// The same for what readers without the lock may see before or after: see version.h.
+template <typename T>
+void StoreWhole(char* p, T v) {
+  __atomic_store_n(reinterpret_cast<T*>(p), v, __ATOMIC_RELAXED);
+}
+
 inline uint8_t SlotKind(const char* slot) { return static_cast<uint8_t>(slot[0]); }
 inline void SetSlotKind(char* slot, uint8_t kind) { slot[0] = static_cast<char>(kind); }
 inline bool SlotIsItem(const char* slot) {
@@ -116,7 +123,9 @@ class ItemRef {
 
   uint8_t marks() const { return static_cast<uint8_t>(p_[1]); }
   bool has(ItemMark mark) const { return (marks() & mark) != 0; }
-  void Mark(uint8_t marks_to_set) const { p_[1] = static_cast<char>(marks() | marks_to_set); }
+  void Mark(uint8_t marks_to_set) const {
+    StoreWhole(p_ + 1, static_cast<uint8_t>(marks() | marks_to_set));
+  }
   void Unmark(uint8_t marks_to_clear) const {
     p_[1] = static_cast<char>(marks() & ~marks_to_clear);
   }
@@ -127,11 +136,11 @@ class ItemRef {
   }
   unsigned hits() const { return LoadAt<uint16_t>(p_ + 2) >> 14; }
   void set_hits(unsigned hits) const {
-    StoreAt(p_ + 2, static_cast<uint16_t>(inline_bytes() | (hits << 14)));
+    StoreWhole(p_ + 2, static_cast<uint16_t>(inline_bytes() | (hits << 14)));
   }
 
   ExpiryCode expiry() const { return LoadAt<ExpiryCode>(p_ + 4); }
-  void set_expiry(ExpiryCode code) const { StoreAt(p_ + 4, code); }
+  void set_expiry(ExpiryCode code) const { StoreWhole(p_ + 4, code); }
 
   uint64_t cas() const {
     if (has(kWideCas)) return LoadAt<uint64_t>(p_ + kItemHeaderBytes);
@@ -151,8 +160,9 @@ class ItemRef {
   /// Seconds of the last access, modulo 2^22.
   uint32_t access() const { return static_cast<uint32_t>(LoadAt<uint64_t>(p_ + 8) >> kCasBits); }
   void set_access(uint32_t seconds) const {
-    const uint64_t low = LoadAt<uint64_t>(p_ + 8) & kMaxNarrowCas;
-    StoreAt(p_ + 8, low | static_cast<uint64_t>(seconds & kAccessMask) << kCasBits);
+    constexpr int kShift = kCasBits - 32;
+    const uint32_t low = LoadAt<uint32_t>(p_ + 12) & ((1U << kShift) - 1);
+    StoreWhole(p_ + 12, low | seconds << kShift);
   }
 
   uint32_t client_flags() const {
@@ -183,6 +193,30 @@ class ItemRef {
   char* chain_at() const { return client_flags_at() + (has(kClientFlags) ? kClientFlagsBytes : 0); }
 
   char* p_ = nullptr;
+};
+
+/// What tells whether a slot holds the item looked for and what has to be done about it, loaded
+/// while it may be changing.
+class ItemGlance {
+ public:
+  explicit ItemGlance(const char* slot) : slot_(slot), head_(Load(0)) {}
+
+  /// More than kMaxKeyBytes when the slot holds no item.
+  size_t key_bytes() const { return head_ & 0xff; }
+  bool has(ItemMark mark) const { return (head_ >> 8 & mark) != 0; }
+  unsigned hits() const { return head_ >> 30; }
+  size_t slot_bytes_used() const {
+    return ItemPrefixBytes(static_cast<uint8_t>(head_ >> 8)) + key_bytes() +
+           (head_ >> 16 & kMaxInlineBytes);
+  }
+  ExpiryCode expiry() const { return Load(4); }
+  uint32_t access() const { return Load(12) >> (kCasBits - 32); }
+
+ private:
+  uint32_t Load(int at) const { return LoadRacy(*reinterpret_cast<const uint32_t*>(slot_ + at)); }
+
+  const char* slot_;
+  uint32_t head_;
 };
 
 /// Reads and writes the chunk at a slot.

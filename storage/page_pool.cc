@@ -53,7 +53,8 @@ PageId PagePool::TakeFreshLocked() {
   PageId page = Pop(&dropped_list_);
   if (page == 0) {
     page = high_page_.load(std::memory_order_relaxed) + 1;  // page 0 is never used
-    if (!memory_.Extend((static_cast<uint64_t>(page) + 1) << page_shift_) ||
+    // A page more than is used: who reads without a lock may take a wrong length for an item's.
+    if (!memory_.Extend((static_cast<uint64_t>(page) + 2) << page_shift_) ||
         !info_memory_.Extend((static_cast<uint64_t>(page) + 1) * sizeof(PageInfo))) {
       return 0;
     }

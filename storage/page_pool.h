@@ -22,7 +22,8 @@ enum PageQueue : uint8_t { kProbation, kMain };
 inline constexpr unsigned kPageQueues = 2;
 
 /// What is known of a page, beside it rather than in it. All but `owner` is guarded by the lock of
-/// the shard that owns the page (by the pool's while nobody does).
+/// the shard that owns the page (by the pool's while nobody does); readers without it see what
+/// version.h says.
 struct PageInfo {
   std::atomic<uint16_t> owner{0};  ///< shard number + 1; 0: nobody. Read by anyone, as a hint
   ClassId class_id = 0;
@@ -45,7 +46,8 @@ struct PageInfo {
 static_assert(sizeof(PageInfo) <= 64);
 
 /// The memory of all pages and the budget that they, the indexes and others share. Thread-safe. Its
-/// lock is a leaf: taken with a shard's lock held, never the other way round.
+/// lock is a leaf: taken with a shard's lock held, never the other way round. Memory that was a
+/// page once can be read as long as the pool lives, and a page's length beyond.
 class PagePool {
  public:
   struct Options {

@@ -25,8 +25,9 @@ Shard::Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index,
       per_class_(shared->classes.count() + 1) {}
 
 void Shard::Tick(Time now) {
-  if (now.ms < flush_at_ms_) return;
-  flush_at_ms_ = INT64_MAX;
+  if (now.ms < flush_at_ms_.load(std::memory_order_relaxed)) return;
+  const Change change(&version_);
+  flush_at_ms_.store(INT64_MAX, std::memory_order_relaxed);
   FlushNow();
 }
 
@@ -99,8 +100,7 @@ void Shard::Lose(Place place, Loss loss, Time now) {
   if (observer_ != nullptr) {
     PieceList pieces;
     AppendPieces(item, &pieces);
-    ItemView view;
-    FillView(item, place, now, pieces, &view);
+    const ItemView view = MakeView(item, InfoOf(place).class_id, now, pieces);
     observer_->OnLoss(loss == Loss::kEvicted ? LossReason::kEvicted : LossReason::kExpiredReclaimed,
                       view, now);
   }
@@ -174,8 +174,8 @@ void Shard::CountItem(Place place, int sign) {
 void Shard::TouchAccess(ItemRef item, Place place, Time now, bool fetched) {
   if (item.hits() < kMaxHits) item.set_hits(item.hits() + 1);
   if (InfoOf(place).queue == kMain) {
-    ++main_hits_;
-    main_idle_ = false;
+    main_hit_.store(true, std::memory_order_relaxed);
+    main_idle_.store(false, std::memory_order_relaxed);
   }
   if (fetched && !item.has(kFetched)) item.Mark(kFetched);
   item.set_access(Seconds(now));
@@ -199,40 +199,12 @@ void Shard::AppendPieces(ItemRef item, PieceList* pieces) const {
   }
 }
 
-void Shard::FillView(ItemRef item, Place place, Time now, const PieceList& pieces,
-                     ItemView* view) const {
-  view->key = item.key();
-  view->value = Pieces(pieces.data(), pieces.size());
-  view->value_bytes = item.value_bytes();
-  view->client_flags = item.client_flags();
-  view->accounted_bytes =
-      shared_->AccountedBytes(item.key_bytes(), view->client_flags, view->value_bytes);
-  view->cas = item.cas();
-  view->class_id = InfoOf(place).class_id;
-  view->expiry = DecodeExpiry(item.expiry());
-  view->expiry_before = view->expiry;
-  const uint32_t age = (Seconds(now) - item.access()) & kAccessMask;
-  // An age near the wrap is a clock that went back a little.
-  const bool went_back = age > kAccessMask - 86400;
-  view->last_access = Time{(now.ms / 1000 - (went_back ? 0 : static_cast<int64_t>(age))) * 1000};
-  view->fetched_before = item.has(kFetched);
-  view->key_is_binary = item.has(kKeyBinary);
-  view->stale = item.has(kStale);
-}
-
-void Shard::Visit(Place place, ItemView* view, Visitor visit) {
-  const VisitContext context{this, place};
-  view->internal = &context;
-  visit(*view);
-}
-
 void Shard::VisitItem(Place place, Time now, Visitor visit, bool created,
                       std::optional<Expiry> expiry_before) {
   const ItemRef item(At(place));
   PieceList pieces;
   AppendPieces(item, &pieces);
-  ItemView view;
-  FillView(item, place, now, pieces, &view);
+  ItemView view = MakeView(item, InfoOf(place).class_id, now, pieces);
   view.created = created;
   if (expiry_before.has_value()) view.expiry_before = *expiry_before;
   Visit(place, &view, visit);

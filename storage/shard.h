@@ -22,6 +22,7 @@
 #include "storage/shard_mutex.h"
 #include "storage/size_classes.h"
 #include "storage/store.h"
+#include "storage/version.h"
 
 namespace cairn::storage {
 
@@ -42,6 +43,10 @@ struct Shared {
   }
 };
 
+/// Items up to this are read by copying them without the lock. Beyond, the copy costs more than the
+/// lock does.
+inline constexpr size_t kMostGlimpsed = 512;
+
 /// Values below this are copied rather than pinned, and so their slots can be reused at once.
 inline constexpr uint64_t kLeastPinnableBytes = 1024;
 
@@ -54,8 +59,8 @@ struct VisitContext {
   Place place;
 };
 
-/// One part of the store: an index, the pages it owns and its counters, behind one lock.
-/// Thread-safe. No method takes another shard's lock.
+/// One part of the store: an index, the pages it owns and its counters, behind one lock, which
+/// fetches seldom take. Thread-safe. No method takes another shard's lock.
 class Shard {
  public:
   Shard(uint16_t number, Shared* shared, std::unique_ptr<Index> index,
@@ -137,6 +142,15 @@ class Shard {
     bool expired = false;  ///< there was one, and it has been removed
     explicit operator bool() const { return entry != nullptr; }
   };
+  /// An item as it is seen without the lock.
+  struct Glimpse {
+    uint64_t version;
+    Place place;   ///< of what may be the item; 0: nothing is known
+    ItemRef item;  ///< its copy
+    ClassId class_id;
+    alignas(8) char bytes[kMostGlimpsed + 16];  // LoadWords asks for alignment and copies too much
+  };
+  enum class Sight : uint8_t { kNothing, kItem, kUnclear };
   /// What Put and Link do about the item met.
   struct Judgement {
     bool store = false;
@@ -185,9 +199,12 @@ class Shard {
   uint64_t ItemBytes(ItemRef item) const CAIRN_LOCKED;
   void TouchAccess(ItemRef item, Place place, Time now, bool fetched) CAIRN_LOCKED;
   void AppendPieces(ItemRef item, PieceList* pieces) const CAIRN_LOCKED;
-  void FillView(ItemRef item, Place place, Time now, const PieceList& pieces,
-                ItemView* view) const CAIRN_LOCKED;
-  void Visit(Place place, ItemView* view, Visitor visit) CAIRN_LOCKED;
+  ItemView MakeView(ItemRef item, ClassId class_id, Time now, Pieces value) const;
+  void Visit(Place place, ItemView* view, Visitor visit) CAIRN_LOCKED {
+    const VisitContext context{this, place};
+    view->internal = &context;
+    visit(*view);
+  }
   void VisitItem(Place place, Time now, Visitor visit, bool created,
                  std::optional<Expiry> expiry_before = std::nullopt) CAIRN_LOCKED;
   bool MayRewrite(ItemRef item, Place place) const CAIRN_LOCKED;
@@ -204,10 +221,21 @@ class Shard {
   void FillReservation(const Reservation::Impl& reservation, const Judgement& j, const Found& old,
                        Pieces value, bool prepend) CAIRN_LOCKED;
 
-  // shard_ops.cc
+  // shard_fetch.cc
+  /// Finds an item without the lock. kItem: `glimpse` has all of it, and nothing needs to be
+  /// written for this fetch. kNothing: there is none. kUnclear: only the lock will tell.
+  Sight Look(const Key& key, const FetchOptions& options, Time now, Glimpse* glimpse) const;
+  /// True when this fetch has nothing to write to the item.
+  bool MayOnlyRead(const ItemGlance& glance, Place place, const FetchOptions& options,
+                   Time now) const;
+  FetchStatus FetchLocked(const Key& key, const FetchOptions& options, Time now, Visitor visit,
+                          const Glimpse& glimpse);
+  void FetchItem(Place place, const FetchOptions& options, Time now, Visitor visit) CAIRN_LOCKED;
   FetchStatus Vivify(const Key& key, const Found& missing, const FetchOptions& options, Time now,
                      Visitor visit) CAIRN_LOCKED;
   void GiveToken(ItemRef item, const FetchOptions& options, Time now, ItemView* view) CAIRN_LOCKED;
+
+  // shard_ops.cc
   /// Makes a small item in place of the one that there may be. 0: no memory.
   Place MakeItem(const ItemToMake& what, const Found& old, std::string_view value,
                  Time now) CAIRN_LOCKED;
@@ -299,13 +327,22 @@ class Shard {
   const uint32_t granule_;
   const int page_place_shift_;
 
-  mutable ShardMutex mutex_;
-  const std::unique_ptr<Index> index_;        // guarded by mutex_ but for Prefetch, Guess and bytes
-  const std::unique_ptr<GhostTable> ghosts_;  // guarded by mutex_ but for bytes
+  // Guarded by mutex_ but for what they say is thread-safe.
+  const std::unique_ptr<Index> index_;
+  const std::unique_ptr<GhostTable> ghosts_;
+
+  // What readers without the lock look at is not where the lock is taken, and all but never
+  // written. Changes are made under the lock.
+  alignas(64) Version version_;
+  std::atomic<int64_t> flush_at_ms_{INT64_MAX};
+  // Whether anybody asks for what is in the main queue, judged once a window of pages taken.
+  std::atomic<bool> main_idle_{false};
+  std::atomic<bool> main_hit_{false};  // in this window
+
+  alignas(64) mutable ShardMutex mutex_;
   // Shards count in steps of their number from different beginnings, so that no two items of the
   // store have the same CAS.
   uint64_t last_cas_ ABSL_GUARDED_BY(mutex_);
-  int64_t flush_at_ms_ ABSL_GUARDED_BY(mutex_) = INT64_MAX;
   LossObserver* observer_ ABSL_GUARDED_BY(mutex_) = nullptr;
 
   struct Queue {
@@ -332,10 +369,7 @@ class Shard {
   Queue queues_[kPageQueues] ABSL_GUARDED_BY(mutex_);
   std::vector<PerClass> per_class_ ABSL_GUARDED_BY(mutex_);  // by ClassId
   double probation_share_ ABSL_GUARDED_BY(mutex_) = 0.1;     // of the pages
-  // Whether anybody asks for what is in the main queue, judged once a window of pages taken.
-  bool main_idle_ ABSL_GUARDED_BY(mutex_) = false;
   bool main_in_window_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t main_hits_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t pages_in_window_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t index_epoch_ ABSL_GUARDED_BY(mutex_) = 0;  // counts changes of the index
   PageId sweeping_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -357,6 +391,30 @@ class Shard {
 
 #undef CAIRN_LOCKED
 };
+
+inline ItemView Shard::MakeView(ItemRef item, ClassId class_id, Time now, Pieces value) const {
+  const uint32_t age = (static_cast<uint32_t>(now.ms / 1000) - item.access()) & kAccessMask;
+  // An age near the wrap is a clock that went back a little.
+  const bool went_back = age > kAccessMask - 86400;
+  const uint64_t value_bytes = item.value_bytes();
+  const uint32_t client_flags = item.client_flags();
+  const Expiry expiry = DecodeExpiry(item.expiry());
+  return {
+      .key = item.key(),
+      .value = value,
+      .value_bytes = value_bytes,
+      .accounted_bytes = shared_->AccountedBytes(item.key_bytes(), client_flags, value_bytes),
+      .cas = item.cas(),
+      .client_flags = client_flags,
+      .class_id = class_id,
+      .expiry = expiry,
+      .expiry_before = expiry,
+      .last_access = {(now.ms / 1000 - (went_back ? 0 : static_cast<int64_t>(age))) * 1000},
+      .fetched_before = item.has(kFetched),
+      .key_is_binary = item.has(kKeyBinary),
+      .stale = item.has(kStale),
+  };
+}
 
 struct Reservation::Impl {
   struct Piece {

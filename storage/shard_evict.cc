@@ -30,7 +30,9 @@ bool Shard::EvictPage(Time now) {
     looked_at += info.bump;
     if (SweepPage(page, now, force)) return true;
     // The main queue holds more than what nobody asks for.
-    if (queue == kMain && looked_at > kMostSlotsSwept / 2) main_idle_ = false;
+    if (queue == kMain && looked_at > kMostSlotsSwept / 2) {
+      main_idle_.store(false, std::memory_order_relaxed);
+    }
   }
   return EvictForced(now);
 }
@@ -174,13 +176,14 @@ bool Shard::MoveChunk(Place from, PageQueue to_queue) {
 
 bool Shard::GiveUpPage(Time now) {
   ShardLock lock(&mutex_);
+  const Change change(&version_);
   Tick(now);
   return EvictPage(now);
 }
 
 void Shard::Flush(Time when, Time now) {
   ShardLock lock(&mutex_);
-  flush_at_ms_ = when <= now ? now.ms : when.ms;
+  flush_at_ms_.store(when <= now ? now.ms : when.ms, std::memory_order_relaxed);
   Tick(now);
 }
 

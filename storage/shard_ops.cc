@@ -1,4 +1,4 @@
-// Shard: fetching, counting and deleting.
+// Shard: counting and deleting.
 #include <charconv>
 #include <cstring>
 #include <string>
@@ -14,64 +14,6 @@ namespace {
 constexpr uint64_t kNeverNumericBytes = uint64_t{512} << 10;
 
 }  // namespace
-
-FetchStatus Shard::Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit) {
-  ShardLock lock(&mutex_);
-  Tick(now);
-  const Found found = Find(key, now);
-  if (!found) {
-    if (options.vivify.has_value()) return Vivify(key, found, options, now, visit);
-    return found.expired ? FetchStatus::kMissExpired : FetchStatus::kMiss;
-  }
-  const ItemRef item = found.item;
-  PieceList pieces;
-  AppendPieces(item, &pieces);
-  ItemView view;
-  FillView(item, found.place, now, pieces, &view);
-  if (options.touch.has_value()) {
-    SetExpiry(item, found.place, EncodeExpiry(*options.touch));
-    view.expiry = DecodeExpiry(item.expiry());
-  }
-  if (options.lease || options.recache_below_ms.has_value()) {
-    GiveToken(item, options, now, &view);
-  }
-  if (options.count_access) TouchAccess(item, found.place, now, /*fetched=*/true);
-  Visit(found.place, &view, visit);
-  return FetchStatus::kHit;
-}
-
-void Shard::GiveToken(ItemRef item, const FetchOptions& options, Time now, ItemView* view) {
-  if (item.has(kTokenSent)) {
-    view->lost = true;
-    return;
-  }
-  view->won = options.lease && item.has(kStale);
-  if (options.recache_below_ms.has_value()) {
-    const Expiry judged = options.recache_after_touch ? view->expiry : view->expiry_before;
-    // Compared without subtracting: the expiry may be as far in the past as can be.
-    const bool soon = !judged.never() && judged.at().ms < now.ms + *options.recache_below_ms;
-    view->won = view->won || soon;
-  }
-  if (view->won) item.Mark(kTokenSent);
-}
-
-FetchStatus Shard::Vivify(const Key& key, const Found& missing, const FetchOptions& options,
-                          Time now, Visitor visit) {
-  const uint64_t cas = NextCas(options.vivify_cas);
-  const ItemToMake what{key, kTokenSent, 0, EncodeExpiry(*options.vivify), cas};
-  const Place place = MakeItem(what, missing, "", now);
-  if (place == 0) return FetchStatus::kNoMemory;
-  const ItemRef item(At(place));
-  PieceList pieces;
-  AppendPieces(item, &pieces);
-  ItemView view;
-  FillView(item, place, now, pieces, &view);
-  view.created = true;
-  view.won = true;
-  if (options.count_access) TouchAccess(item, place, now, /*fetched=*/true);
-  Visit(place, &view, visit);
-  return FetchStatus::kHit;
-}
 
 Place Shard::MakeItem(const ItemToMake& what, const Found& old, std::string_view value, Time now) {
   const ItemLayout layout =
@@ -89,6 +31,7 @@ Place Shard::MakeItem(const ItemToMake& what, const Found& old, std::string_view
 ArithmeticResult Shard::Arithmetic(const Key& key, const ArithmeticOptions& options, Time now,
                                    Visitor visit) {
   ShardLock lock(&mutex_);
+  const Change change(&version_);
   Tick(now);
   const Found found = Find(key, now);
   ArithmeticResult result;
@@ -181,6 +124,7 @@ Place Shard::StoreNumber(const Found& found, uint64_t number, const ItemToMake& 
 DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time now,
                            unsigned* class_id, uint64_t* grow_cas) {
   ShardLock lock(&mutex_);
+  const Change change(&version_);
   Tick(now);
   const Found found = Find(key, now);
   if (class_id != nullptr) *class_id = found ? InfoOf(found.place).class_id : 0;

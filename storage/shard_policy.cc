@@ -33,23 +33,25 @@ PageQueue Shard::QueueForNew(uint64_t hash, const Found& old) {
 
 void Shard::NotePageTaken() {
   if (++pages_in_window_ <= page_count() / kWindowsPerMemory) return;
-  main_idle_ = main_hits_ == 0 && main_in_window_;
+  main_idle_.store(!main_hit_.load(std::memory_order_relaxed) && main_in_window_,
+                   std::memory_order_relaxed);
   main_in_window_ = queues_[kMain].count > 0;
-  main_hits_ = 0;
+  main_hit_.store(false, std::memory_order_relaxed);
   pages_in_window_ = 0;
 }
 
 PageQueue Shard::QueueToEvict() const {
   const uint64_t probation = queues_[kProbation].count;
   if (queues_[kMain].count == 0) return kProbation;
-  if (probation == 0 || main_idle_) return kMain;
+  if (probation == 0 || main_idle_.load(std::memory_order_relaxed)) return kMain;
   const double share = probation_share_ * static_cast<double>(page_count());
   return static_cast<double>(probation) > share ? kProbation : kMain;
 }
 
 bool Shard::MayPassOver(PageId page) {
   // While nobody asks for what is kept, what is new is worth as much whatever its size.
-  if (main_idle_ || bytes_ == 0 || queues_[kMain].count == 0) return false;
+  const bool idle = main_idle_.load(std::memory_order_relaxed);
+  if (idle || bytes_ == 0 || queues_[kMain].count == 0) return false;
   const PageInfo& info = pool_->info(page);
   const double rate = static_cast<double>(classes_[info.class_id].slot_bytes) *
                       static_cast<double>(index_->size()) / static_cast<double>(bytes_);

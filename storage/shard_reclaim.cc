@@ -192,6 +192,7 @@ void Shard::MaintainPage(PageId page, Time now, MaintenanceResult* result) {
   if (info.owner.load(std::memory_order_relaxed) != number_ + 1) return;
   ++result->items_checked;  // a page costs something even when nothing in it can have expired
   if (!ExpiryPassed(info.min_expiry, PassedCode(now))) return;
+  const Change change(&version_);
   const unsigned used = info.used;
   counters_.crawler_items_checked += used;
   per_class_[info.class_id].counters.crawler_items_checked += used;

@@ -76,6 +76,7 @@ Shard::Judgement Shard::Judge(const Found& found, const StoreOptions& options) c
 StoreResult Shard::Put(const Key& key, Pieces value, uint64_t value_bytes,
                        const StoreOptions& options, Time now, ChainPlan* plan) {
   ShardLock lock(&mutex_);
+  const Change change(&version_);
   Tick(now);
   Found old = Find(key, now);
   const Judgement j = Judge(old, options);
@@ -147,6 +148,7 @@ void Shard::Overwrite(const Found& old, const ItemToMake& what, const ItemLayout
 bool Shard::ReserveSome(Reservation::Impl* reservation, Time now) {
   constexpr size_t kSlotsACall = 16;
   ShardLock lock(&mutex_);
+  const Change change(&version_);
   Tick(now);
   std::vector<Reservation::Impl::Piece>& pieces = reservation->pieces;
   const ItemLayout& layout = reservation->layout;
@@ -219,6 +221,7 @@ StoreResult Shard::Link(Reservation::Impl* reservation, const Key& key, const Pi
                         uint64_t value_bytes, const StoreOptions& options, Time now,
                         ChainPlan* plan) {
   ShardLock lock(&mutex_);
+  const Change change(&version_);
   Tick(now);
   const Found old = Find(key, now);
   const Judgement j = Judge(old, options);

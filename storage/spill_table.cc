@@ -1,7 +1,6 @@
 #include "storage/spill_table.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace cairn::storage {
@@ -14,6 +13,11 @@ constexpr uint64_t kLeastBuckets = 16;
 // linear hashing hold up to twice the mean, so that chains of two are normal.
 constexpr uint64_t kGrowAbove = 13;
 constexpr uint64_t kShrinkBelow = 8;
+
+void Clear(SpillTable::Line* line) {
+  Set(&line->next, uint64_t{0});
+  for (uint64_t& entry : line->entries) Set(&entry, uint64_t{0});
+}
 
 }  // namespace
 
@@ -78,16 +82,16 @@ void SpillTable::Insert(uint64_t entry) {
   for (Line* line = &lines_[BucketOf(Tag(entry), buckets_)];; line = &overflow_[line->next]) {
     for (uint64_t& slot : line->entries) {
       if (slot != 0) continue;
-      slot = entry;
+      Set(&slot, entry);
       return;
     }
-    if (line->next == 0) line->next = NewOverflowLine();
+    if (line->next == 0) Set(&line->next, NewOverflowLine());
   }
 }
 
 void SpillTable::Erase(uint64_t hash, uint64_t* entry) {
   --size_;
-  *entry = 0;
+  Set(entry, uint64_t{0});
   // Fill the hole from the end of the chain, so that holes are only in its last line.
   Line* line = &lines_[BucketOf(hash, buckets_)];
   if (line->next == 0) return;
@@ -104,10 +108,14 @@ void SpillTable::Erase(uint64_t hash, uint64_t* entry) {
     ++filled;
   }
   if (last != nullptr && (entry < line->entries || entry >= std::end(line->entries))) {
-    *entry = std::exchange(*last, 0);
+    Set(entry, *last);
+    Set(last, uint64_t{0});
     --filled;
   }
-  if (filled == 0) FreeOverflowLine(std::exchange(before->next, 0));
+  if (filled == 0) {
+    FreeOverflowLine(before->next);
+    Set(&before->next, uint64_t{0});
+  }
 }
 
 uint64_t SpillTable::NewOverflowLine() {
@@ -118,12 +126,12 @@ uint64_t SpillTable::NewOverflowLine() {
   } else {
     line = ++overflow_high_;
   }
-  std::memset(&overflow_[line], 0, sizeof(Line));
+  Clear(&overflow_[line]);
   return line;
 }
 
 void SpillTable::FreeOverflowLine(uint64_t line) {
-  overflow_[line].next = overflow_free_;
+  Set(&overflow_[line].next, overflow_free_);
   overflow_free_ = line;
   ++overflow_free_count_;
 }
@@ -138,17 +146,17 @@ void SpillTable::Take(uint64_t bucket, IndexEntries* entries) {
     if (next == 0) break;
     line = &overflow_[next];
   }
-  std::memset(&lines_[bucket], 0, sizeof(Line));
+  Clear(&lines_[bucket]);
 }
 
 void SpillTable::Refill(uint64_t bucket, const IndexEntries& entries) {
   Line* line = &lines_[bucket];
   for (size_t done = 0; done < entries.size();) {
     const size_t here = std::min(entries.size() - done, kPerLine);
-    std::copy_n(&entries[done], here, line->entries);
+    for (size_t i = 0; i < here; ++i) Set(&line->entries[i], entries[done + i]);
     done += here;
     if (done == entries.size()) return;
-    line->next = NewOverflowLine();
+    Set(&line->next, NewOverflowLine());
     line = &overflow_[line->next];
   }
 }
@@ -164,7 +172,7 @@ bool SpillTable::AddBucket(bool force) {
   for (const uint64_t entry : all) ((Tag(entry) & bit) != 0 ? go : stay).push_back(entry);
   Refill(buckets_ - bit, stay);
   Refill(buckets_, go);
-  ++buckets_;
+  Set(&buckets_, buckets_ + 1);
   return true;
 }
 
@@ -175,7 +183,7 @@ bool SpillTable::RemoveBucket() {
   Take(last - LowerPower(last), &all);
   Take(last, &all);
   Refill(last - LowerPower(last), all);
-  buckets_ = last;
+  Set(&buckets_, last);
   // Two steps of slack, so that going to and fro costs no system calls.
   ShrinkCharged(&main_memory_, last * sizeof(Line) + 2 * kIndexStepBytes, pool_);
   return true;
@@ -192,7 +200,7 @@ void SpillTable::Reset() {
   ShrinkCharged(&overflow_memory_, kIndexStepBytes, pool_);
   size_ = 0;
   overflow_high_ = overflow_free_ = overflow_free_count_ = 0;
-  buckets_ = kLeastBuckets;
+  Set(&buckets_, kLeastBuckets);
 }
 
 }  // namespace cairn::storage

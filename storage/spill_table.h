@@ -34,13 +34,23 @@ inline uint64_t BucketOf(uint64_t hash, uint64_t buckets) {
   return bucket < buckets ? bucket : bucket & (mask >> 1);
 }
 
+// Some read lines while they change. What is in one is therefore stored by Set alone, whole, and
+// loaded by Peek where nothing keeps it from changing.
+template <typename T>
+void Set(T* field, T value) {
+  __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+template <typename T>
+T Peek(const T& field) {
+  return __atomic_load_n(&field, __ATOMIC_RELAXED);
+}
+
 /// Calls `visit` for the places that entries with `tag` have, perhaps: entries may change
 /// meanwhile.
 template <typename Visit>
-__attribute__((no_sanitize("thread"))) void GuessIn(const uint64_t (&entries)[kPerLine],
-                                                    uint64_t tag, const Visit& visit) {
+void GuessIn(const uint64_t (&entries)[kPerLine], uint64_t tag, const Visit& visit) {
   for (const uint64_t& entry : entries) {
-    const uint64_t seen = __atomic_load_n(&entry, __ATOMIC_RELAXED);
+    const uint64_t seen = Peek(entry);
     if (Tag(seen) == tag) visit(PlaceIn(seen));
   }
 }
@@ -56,7 +66,7 @@ void ShrinkCharged(MemoryRegion* region, uint64_t bytes, PagePool* pool);
 inline constexpr size_t kIndexStepBytes = size_t{32} << 10;
 
 /// Where an Index keeps the entries that found their line full: linear hashing with chains of
-/// lines. Thread-compatible, but for Prefetch and Guess, which are thread-safe.
+/// lines. Thread-compatible, but for Prefetch, Guess and the peeks, which are thread-safe.
 class SpillTable {
  public:
   struct Line {
@@ -67,14 +77,18 @@ class SpillTable {
 
   absl::Status Init(PagePool* pool, uint64_t max_bytes, bool lock_memory);
 
-  __attribute__((no_sanitize("thread"))) void Prefetch(uint64_t hash) const {
-    PrefetchLine(&FirstLine(hash));
-  }
+  void Prefetch(uint64_t hash) const { PrefetchLine(&FirstLine(hash)); }
   /// Calls `visit` for places that the first line of the chain of `hash` names. A guess, as
   /// Index::Guess.
   template <typename Visit>
-  __attribute__((no_sanitize("thread"))) void Guess(uint64_t hash, const Visit& visit) const {
+  void Guess(uint64_t hash, const Visit& visit) const {
     index_entry::GuessIn(FirstLine(hash).entries, index_entry::TagOf(hash), visit);
+  }
+  /// The lines of the chain of `hash`, or what looks like it while it changes.
+  const Line* Peek(uint64_t hash) const { return &FirstLine(hash); }
+  const Line* PeekNext(const Line& line) const {
+    const uint64_t next = index_entry::Peek(line.next);
+    return next == 0 ? nullptr : &overflow_[next];
   }
 
   template <typename Matches>
@@ -116,8 +130,8 @@ class SpillTable {
   uint64_t bytes() const { return main_memory_.usable_bytes() + overflow_memory_.usable_bytes(); }
 
  private:
-  __attribute__((no_sanitize("thread"))) Line& FirstLine(uint64_t hash) const {
-    return lines_[index_entry::BucketOf(hash, __atomic_load_n(&buckets_, __ATOMIC_RELAXED))];
+  Line& FirstLine(uint64_t hash) const {
+    return lines_[index_entry::BucketOf(hash, index_entry::Peek(buckets_))];
   }
   bool AddBucket(bool force);
   bool RemoveBucket();

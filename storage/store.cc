@@ -85,6 +85,15 @@ struct Store::Impl {
     }
   }
 
+  // Not inlined: the frame that it needs is not for every fetch.
+  __attribute__((noinline)) FetchStatus FetchOrMake(const Key& key, const FetchOptions& options,
+                                                    Time now, Visitor visit) {
+    Shard& shard = ShardOf(key);
+    return WithMemory(
+        &shard, now, [&] { return shard.Fetch(key, options, now, visit); },
+        [](FetchStatus status) { return status == FetchStatus::kNoMemory; });
+  }
+
   StoreStatus Reserve(const Key& key, const ItemLayout& layout, uint32_t client_flags, Time now,
                       std::unique_ptr<Reservation::Impl>* reservation) {
     auto made = std::make_unique<Reservation::Impl>();
@@ -275,11 +284,8 @@ uint64_t Store::AccountedBytes(size_t key_bytes, uint32_t client_flags,
 }
 
 FetchStatus Store::Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit) {
-  Shard& shard = impl_->ShardOf(key);
-  if (!options.vivify.has_value()) return shard.Fetch(key, options, now, visit);
-  return impl_->WithMemory(
-      &shard, now, [&] { return shard.Fetch(key, options, now, visit); },
-      [](FetchStatus status) { return status == FetchStatus::kNoMemory; });
+  if (options.vivify.has_value()) return impl_->FetchOrMake(key, options, now, visit);
+  return impl_->ShardOf(key).Fetch(key, options, now, visit);
 }
 
 StoreResult Store::Put(const Key& key, std::string_view value, const StoreOptions& options,

@@ -91,9 +91,9 @@ struct ItemView {
   const void* internal = nullptr;  ///< the store's own
 };
 
-/// Called with the shard locked: it must be quick and must not call into the store. It may be
-/// called more than once for one operation (an optimistic read that was disturbed): only the last
-/// call counts, so it must start its output over each time. Not called when there is no item.
+/// May be called with the shard locked: it must be quick and must not call into the store. It may
+/// be called more than once for one operation: only the last call counts, so it must start its
+/// output over each time. Not called when there is no item.
 using Visitor = absl::FunctionRef<void(const ItemView&)>;
 
 struct FetchOptions {
@@ -257,6 +257,7 @@ class Store {
   /// reports call size, whatever the real layout costs.
   uint64_t AccountedBytes(size_t key_bytes, uint32_t client_flags, uint64_t value_bytes) const;
 
+  /// Takes no lock for small items when there is nothing to write to them.
   FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
 
   /// Stores `value`, which is copied.

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__SANITIZE_THREAD__)
+#define CAIRN_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CAIRN_THREAD_SANITIZER 1
+#endif
+#endif
+
+/// Reading without a lock what others change under one: the reader looks, copies, and then asks
+/// whether anything was changed meanwhile. If so, it throws away what it has (a sequence lock).
+///
+/// A reader must expect anything of what it reads before it has asked, and loads it by functions of
+/// atomic loads only. What changes without a new version, because readers may see it before or
+/// after, is stored atomically as well. The other stores of a writer are plain: by the letter of
+/// the language they race with loads whose result is thrown away, so LoadRacy and LoadWords are
+/// hidden from ThreadSanitizer.
+namespace cairn::storage {
+
+/// Counts changes: odd while one is being made.
+class Version {
+ public:
+  /// What to compare with when done reading.
+  uint64_t Begin() const { return value_.load(std::memory_order_acquire); }
+  static bool IsChanging(uint64_t seen) { return (seen & 1) != 0; }
+  /// True when all that was loaded since Begin returned `seen` was there at once.
+  bool StillIs(uint64_t seen) const {
+#ifdef CAIRN_THREAD_SANITIZER  // which does not know fences
+    return value_.fetch_add(0, std::memory_order_acq_rel) == seen;
+#else
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return value_.load(std::memory_order_relaxed) == seen;
+#endif
+  }
+
+ private:
+  friend class Change;
+#ifdef CAIRN_THREAD_SANITIZER
+  mutable
+#endif
+      std::atomic<uint64_t>
+          value_{0};
+};
+
+/// A change in the making, which ends with its scope. Within another it is a part of that. Only
+/// under the lock that all changes are made under.
+class Change {
+ public:
+  explicit Change(Version* version)
+      : version_(version), before_(version->value_.load(std::memory_order_relaxed)) {
+    if (Version::IsChanging(before_)) return;
+#ifdef CAIRN_THREAD_SANITIZER
+    version_->value_.fetch_add(1, std::memory_order_acq_rel);
+#else
+    version_->value_.store(before_ + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+#endif
+  }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+  ~Change() {
+    if (!Version::IsChanging(before_)) {
+      version_->value_.store(before_ + 2, std::memory_order_release);
+    }
+  }
+
+ private:
+  Version* const version_;
+  const uint64_t before_;
+};
+
+template <typename T>
+__attribute__((no_sanitize("thread"))) T LoadRacy(const T& from) {
+  T value;
+  __atomic_load(&from, &value, __ATOMIC_RELAXED);
+  return value;
+}
+
+/// Copies at least `bytes`, at most 7 more, by atomic loads of words, which are only each of them
+/// whole. REQUIRES: `from` is aligned to four bytes, `to` lies as `from` does within eight.
+__attribute__((no_sanitize("thread"))) inline void LoadWords(const char* from, char* to,
+                                                             size_t bytes) {
+  using Word = uint64_t __attribute__((may_alias));
+  using HalfWord = uint32_t __attribute__((may_alias));
+  const char* const end = from + bytes;
+  if ((reinterpret_cast<uintptr_t>(from) & 4) != 0) {
+    *reinterpret_cast<HalfWord*>(to) =
+        __atomic_load_n(reinterpret_cast<const HalfWord*>(from), __ATOMIC_RELAXED);
+    from += 4;
+    to += 4;
+  }
+  const auto copy =
+      [](const char* source, char* target) __attribute__((no_sanitize("thread"), always_inline)) {
+    *reinterpret_cast<Word*>(target) =
+        __atomic_load_n(reinterpret_cast<const Word*>(source), __ATOMIC_RELAXED);
+  };
+  for (; from + 32 <= end; from += 32, to += 32) {
+    copy(from, to);
+    copy(from + 8, to + 8);
+    copy(from + 16, to + 16);
+    copy(from + 24, to + 24);
+  }
+  for (; from < end; from += 8, to += 8) copy(from, to);
+}
+
+}  // namespace cairn::storage
