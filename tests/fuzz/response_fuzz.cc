@@ -17,7 +17,7 @@ constexpr std::string_view kKeys[] = {"a", "key", "b", "user:42"};
 void Ask(Call& call, uint8_t kind, Dialect dialect) {
   call.answers.resize(std::size(kKeys));
   const AnswerShape shapes[] = {AnswerShape::kValues, AnswerShape::kWord, AnswerShape::kNumber,
-                                AnswerShape::kLines};
+                                AnswerShape::kLines, AnswerShape::kLease};
   const AnswerShape shape = shapes[kind % std::size(shapes)];
   Part& part = call.AddPart(0, shape, shape == AnswerShape::kValues);
   RequestWriter writer(&part, "", dialect);
@@ -32,6 +32,9 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
         break;
       case AnswerShape::kNumber:
         writer.Arithmetic(true, kKeys[i], 1, i);
+        break;
+      case AnswerShape::kLease:
+        writer.LeaseRead(kKeys[i], 10, 5, i);
         break;
       case AnswerShape::kLines:
         if (i == 0) writer.Line("stats", "", i);
@@ -76,6 +79,8 @@ Understood Understand(uint8_t kind, std::string_view bytes, size_t piece, bool d
     if (answer.state == AnswerState::kHit) {
       understood.answers += std::to_string(answer.flags) + " ";
       understood.answers += std::to_string(answer.number) + " ";
+      understood.answers += std::to_string(answer.lease) + " ";
+      understood.answers += std::to_string(answer.seconds_left) + " ";
       understood.answers.append(answer.data == nullptr ? "" : answer.data, answer.size);
     }
   }
