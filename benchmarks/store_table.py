@@ -2,7 +2,7 @@
 """What the store holds and misses, against another server of the protocol, at the same memory.
 
     benchmarks/store_table.py build/release/cairnd [memcached] [--replay=PROGRAM --traces=FOLDER]
-                              [--only=capacity,misses,...]
+                              [--only=capacity,misses,...] [--megabytes=16,32,64]
 
 Starts each server itself, on a free port of the loopback, and prints a row a figure: ours, the
 other's, and their ratio. What is counted is counted by clients, by reading back, and never taken
@@ -173,7 +173,7 @@ def misses(table, options):
         return
     to_peer, to_lru = [], []
     for trace in traces:
-        for megabytes in 16, 32, 64:
+        for megabytes in map(int, options.megabytes.split(",")):
 
             def run(program):
                 with Server(program, megabytes) as server:
@@ -198,6 +198,51 @@ def misses(table, options):
     if to_peer:
         print(f"  ours / theirs: mean {mean(to_peer):.3f}, must be 0.85; worst {max(to_peer):.3f}, must be 1.00")
     print(f"  ours / exact LRU without metadata: mean {mean(to_lru):.3f}, must be 1.08")
+
+
+def mixed(table, _):
+    """Look-aside with sizes spread evenly over their logarithms, so over memcached's classes."""
+    megabytes, requests, batch = 64, 300000, 50
+    block = b"v" * 500000
+
+    for most in 8000, 500000:
+        for skewed in False, True:
+            chance = random.Random(3)
+            # Four times the memory, so that a quarter would be held if sizes did not matter.
+            sizes, total = [], 0
+            while total < 4 * megabytes * MIB:
+                sizes.append(int(40 * (most / 40) ** chance.random()))
+                total += sizes[-1] + 30
+            if skewed:
+                weights = [1 / rank**0.9 for rank in range(1, len(sizes) + 1)]
+                asked = chance.choices(range(len(sizes)), weights, k=requests)
+            else:
+                asked = chance.choices(range(len(sizes)), k=requests)
+
+            def run(program):
+                hits = 0
+                with Server(program, megabytes) as server:
+                    connection = server.first
+                    for at in range(0, requests, batch):
+                        some = list(dict.fromkeys(asked[at : at + batch]))
+                        names = {b"mixed:%d" % n: n for n in some}
+                        connection.socket.sendall(b"get " + b" ".join(names) + b"\r\n")
+                        while (line := connection.file.readline()) != b"END\r\n":
+                            _, name, _, size = line.split()
+                            connection.file.read(int(size) + 2)
+                            del names[name]
+                            hits += at >= requests // 2
+                        connection.set_many(
+                            (name, block[: sizes[n]], 0) for name, n in names.items()
+                        )
+                return hits / sum(
+                    len(set(asked[at : at + batch])) for at in range(requests // 2, requests, batch)
+                )
+
+            popularity = "Zipf 0.9" if skewed else "uniform"
+            table.measure(
+                f"hits, sizes 40 to {most} alike, {popularity}, -m {megabytes}", run, "1 or more"
+            )
 
 
 def shifts(table, _):
@@ -384,7 +429,7 @@ def wait_for_rss(server, megabytes):
     return server.resident_mib()
 
 
-PARTS = [capacity, small_capacity, misses, shifts, ttls, writers, large, budget]
+PARTS = [capacity, small_capacity, misses, mixed, shifts, ttls, writers, large, budget]
 
 
 def main():
@@ -394,6 +439,7 @@ def main():
     parser.add_argument("theirs", nargs="?", help="left out: our figures only")
     parser.add_argument("--replay")
     parser.add_argument("--traces")
+    parser.add_argument("--megabytes", default="16,32,64", help="limits for the traces")
     parser.add_argument("--only", default="", help=f"some of {names}")
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]

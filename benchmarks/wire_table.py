@@ -165,15 +165,18 @@ class Bench:
                 server.stop()
 
     def latency(self):
-        """At half of what the other server can do, on a fixed schedule."""
+        """At half of what the other server can do, on a fixed schedule. What the machine does to a round is worse than
+        either server, so the better quarter of the rounds says more than the median; --rounds=30 --seconds=0.8 is fair."""
         servers = self.servers(SMALL)
         _, *load = ONE_AT_A_TIME
         top = self.load(servers[1], *load)
         rate = int(top["requests"] / top["seconds"] / 2)
         ours, theirs = self.rounds([lambda s=s: self.load(s, *load, rate=rate) for s in servers])
-        print_head(["latency at " + f"{rate} requests/s, one at a time", "ours, us", "theirs, us"])
+        print_head([f"latency at {rate} requests/s, one at a time", "ours, us", "theirs, us"])
         for field in ("p50_us", "p99_us"):
-            print_row([field[:3]] + [f"{statistics.median(r[field] for r in results):.0f}" for results in (ours, theirs)])
+            for name, part in (("the better quarter of rounds", 4), ("median", 2)):
+                print_row([f"{field[:3]}, {name}"] +
+                          [f"{sorted(r[field] for r in results)[len(results) // part]:.0f}" for results in (ours, theirs)])
         for server in servers:
             server.stop()
 

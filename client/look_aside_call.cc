@@ -69,6 +69,9 @@ LookAsideCall::LookAsideCall(LookAside::Impl* impl, const LookAsideOptions* opti
 LookAsideCall::~LookAsideCall() {
   for (const Slot& slot : slots_) {
     if (slot.next == Next::kPoll) impl_.flights().GiveUp(slot.key, slot.flight);
+    if (slot.next == Next::kCompute) {
+      impl_.flights().Land(slot.key, slot.flight, {absl::AbortedError("never computed"), {}});
+    }
   }
 }
 

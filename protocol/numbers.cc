@@ -71,7 +71,7 @@ std::optional<uint32_t> ParseLooseUint32(std::string_view token) {
   return static_cast<uint32_t>(number->magnitude);
 }
 
-char* WriteDecimal(uint64_t value, char* out) {
+char* WriteLongDecimal(uint64_t value, char* out) {
   return std::to_chars(out, out + kMaxDecimalBytes, value).ptr;
 }
 

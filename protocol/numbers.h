@@ -25,7 +25,14 @@ std::optional<uint32_t> ParseLooseUint32(std::string_view token);
 /// The longest decimal number of 64 bits.
 inline constexpr size_t kMaxDecimalBytes = 20;
 
+/// See WriteDecimal.
+char* WriteLongDecimal(uint64_t value, char* out);
+
 /// Writes `value` in decimal to `out`, which has room for kMaxDecimalBytes; returns the end.
-char* WriteDecimal(uint64_t value, char* out);
+inline char* WriteDecimal(uint64_t value, char* out) {
+  if (value >= 10) return WriteLongDecimal(value, out);
+  *out = static_cast<char>('0' + value);  // the flags of nearly every item
+  return out + 1;
+}
 
 }  // namespace cairn::protocol

@@ -138,6 +138,7 @@ bool Shard::LinkItem(const Key& key, Found old, Place place, Time now) {
     CountItem(place, 1);
     index_->Insert(key.hash, place);
   }
+  ++stored_in_window_;
   InfoOf(place).write_seconds = Seconds(now);
   ++counters_.total_items;
   return true;

@@ -43,9 +43,9 @@ struct Shared {
   }
 };
 
-/// Items up to this are read by copying them without the lock. Beyond, the copy costs more than the
-/// lock does.
-inline constexpr size_t kMostGlimpsed = 512;
+/// Items up to this are read by copying them without the lock. Beyond, the copy would cost a thread
+/// that is alone more than the lock does.
+inline constexpr size_t kMostGlimpsed = 384;
 
 /// Values below this are copied rather than pinned, and so their slots can be reused at once.
 inline constexpr uint64_t kLeastPinnableBytes = 1024;
@@ -371,6 +371,7 @@ class Shard {
   double probation_share_ ABSL_GUARDED_BY(mutex_) = 0.1;     // of the pages
   bool main_in_window_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t pages_in_window_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t stored_in_window_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t index_epoch_ ABSL_GUARDED_BY(mutex_) = 0;  // counts changes of the index
   PageId sweeping_ ABSL_GUARDED_BY(mutex_) = 0;
   // Classes, by queue, that Compact may help.

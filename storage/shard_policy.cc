@@ -13,9 +13,10 @@ constexpr double kGreatestShare = 0.9;
 // A page of small items is passed over this often at most, for what is small and popular once
 // would stay for ever.
 constexpr double kLeastSweepRate = 1.0 / 16;
-// The part of a shard's pages that has to be filled without a hit in the main queue before that
-// counts as idle.
+// The part of a shard's pages that has to be filled, and the items that have to be stored, without
+// a hit in the main queue before that counts as idle.
 constexpr uint64_t kWindowsPerMemory = 64;
+constexpr uint64_t kLeastStoredInWindow = 64;
 
 }  // namespace
 
@@ -32,12 +33,18 @@ PageQueue Shard::QueueForNew(uint64_t hash, const Found& old) {
 }
 
 void Shard::NotePageTaken() {
-  if (++pages_in_window_ <= page_count() / kWindowsPerMemory) return;
+  ++pages_in_window_;
+  // A few large items fill as many pages as thousands of small ones, and give the others no time
+  // to be asked for.
+  if (pages_in_window_ <= page_count() / kWindowsPerMemory ||
+      stored_in_window_ < kLeastStoredInWindow) {
+    return;
+  }
   main_idle_.store(!main_hit_.load(std::memory_order_relaxed) && main_in_window_,
                    std::memory_order_relaxed);
   main_in_window_ = queues_[kMain].count > 0;
   main_hit_.store(false, std::memory_order_relaxed);
-  pages_in_window_ = 0;
+  pages_in_window_ = stored_in_window_ = 0;
 }
 
 PageQueue Shard::QueueToEvict() const {

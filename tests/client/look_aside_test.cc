@@ -306,6 +306,65 @@ TEST_CASE("one refreshes a value ahead of its end", "[client]") {
   CHECK(theirs.GetOrCompute("key", Never()).value().value == "newer");
 }
 
+TEST_CASE("a cache that fails in the midst of it costs the value's place in it", "[client]") {
+  struct Case {
+    const char* read;  // the answer to the read
+    const char* store;
+    absl::StatusCode cache;
+  };
+  const Case cases[] = {
+      {"rubbish\r\n", "", absl::StatusCode::kDataLoss},
+      {"SERVER_ERROR out of memory\r\nMN\r\n", "", absl::StatusCode::kResourceExhausted},
+      {"EN\r\nMN\r\n", "", absl::StatusCode::kUnknown},
+      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "", absl::StatusCode::kUnavailable},
+      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "HD\r\nHD\r\n", absl::StatusCode::kDataLoss},
+      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "NF\r\nMN\r\n", absl::StatusCode::kAborted},
+      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "HD\r\nMN\r\n", absl::StatusCode::kOk},
+  };
+  for (const Case& each : cases) {
+    INFO(each.read << each.store);
+    ScriptedPeer peer([&each](Conversation& conversation, int) {
+      conversation.Expect("version");
+      conversation.Send("VERSION 1.6.45\r\n");
+      conversation.Line();
+      conversation.Expect("mn");
+      conversation.Send(each.read);
+      if (conversation.Line().empty()) return;
+      conversation.Expect("v");
+      conversation.Expect("mn");
+      conversation.Send(each.store);
+    });
+    const auto client = std::move(Client::Make(OptionsFor(peer.server())).value());
+    LookAside pages(client.get(), Patient());
+    const Fetched fetched = pages.GetOrCompute("key", Says("v")).value();
+    CHECK(fetched.value == "v");
+    CHECK(fetched.source == Source::kComputed);
+    CHECK(fetched.cache.code() == each.cache);
+  }
+}
+
+TEST_CASE("who waits for a refresh that is never run is told so", "[client]") {
+  OneServer one;
+  LookAsideOptions options = Patient();
+  Background background;
+  options.background = background.Runner();
+  LookAsideOptions strict = Patient();
+  strict.take_stale = false;
+  strict.wait_max = absl::Seconds(5);
+  LookAside pages(one.client.get(), options);
+  REQUIRE(one.client->Set("key", "old").ok());
+  REQUIRE(one.client->Invalidate("key", absl::Minutes(1)).value());
+  CHECK(pages.GetOrCompute("key", Never()).value().source == Source::kStale);
+  const int before = CountOfGets(*one.client);
+  absl::StatusOr<Fetched> waited;
+  std::thread waiting([&] { waited = pages.GetOrCompute("key", strict, Never()); });
+  while (CountOfGets(*one.client) == before) std::this_thread::yield();
+  background.jobs.clear();
+  waiting.join();
+  // It was told; or it joined when that was over, and waited for the lease's end in vain.
+  CHECK((absl::IsAborted(waited.status()) || absl::IsDeadlineExceeded(waited.status())));
+}
+
 TEST_CASE("what was deleted while it was computed is not stored", "[client]") {
   const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
   OneServer one(protocol);

@@ -27,15 +27,15 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
         writer.Read("gets", kKeys[i], i);
         if (i == 1) writer.End();  // two request lines
         break;
-      case AnswerShape::kLease:
-        writer.LeaseRead(kKeys[i], 30, 5, i);
-        break;
       case AnswerShape::kWord:
       case AnswerShape::kQuiet:
         writer.Store({StoreVerb::kSet, kKeys[i], "value", 0, 0, 0}, i);
         break;
       case AnswerShape::kNumber:
         writer.Arithmetic(true, kKeys[i], 1, i);
+        break;
+      case AnswerShape::kLease:
+        writer.LeaseRead(kKeys[i], 10, 5, i);
         break;
       case AnswerShape::kLines:
         if (i == 0) writer.Line("stats", "", i);
@@ -80,6 +80,8 @@ Understood Understand(uint8_t kind, std::string_view bytes, size_t piece, bool d
     if (answer.state == AnswerState::kHit) {
       understood.answers += std::to_string(answer.flags) + " ";
       understood.answers += std::to_string(answer.number) + " ";
+      understood.answers += std::to_string(answer.lease) + " ";
+      understood.answers += std::to_string(answer.seconds_left) + " ";
       understood.answers.append(answer.data == nullptr ? "" : answer.data, answer.size);
     }
   }

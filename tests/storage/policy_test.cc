@@ -67,6 +67,21 @@ TEST_CASE("Large values that are rarely read do not push out small ones that are
   CHECK(small.TakeMissRatio() < 0.05);
 }
 
+TEST_CASE("Small values have time to be read again while large ones fill the memory") {
+  StoreFixture f(PolicyConfig());
+  Reader reader(&f);
+  constexpr int kSmall = 2000;
+  int large = 0;
+  int small = 0;
+  for (int round = 0; round < 4000; ++round) {
+    if (round == 2000) static_cast<void>(reader.TakeMissRatio());
+    // Each of the large ones fills more of the memory than what tells an idle queue.
+    REQUIRE(f.Set("large" + std::to_string(large++), Pattern(400000)) == StoreStatus::kStored);
+    for (int i = 0; i < 100; ++i) reader.Ask("small" + std::to_string(small++ % kSmall), 200);
+  }
+  CHECK(reader.TakeMissRatio() < 0.01);
+}
+
 TEST_CASE("What is no longer read makes room for what is") {
   StoreFixture f(PolicyConfig());
   Reader reader(&f);
