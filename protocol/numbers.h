@@ -25,7 +25,7 @@ std::optional<uint32_t> ParseLooseUint32(std::string_view token);
 /// The longest decimal number of 64 bits.
 inline constexpr size_t kMaxDecimalBytes = 20;
 
-/// See WriteDecimal.
+/// WriteDecimal of a value of two digits or more.
 char* WriteLongDecimal(uint64_t value, char* out);
 
 /// Writes `value` in decimal to `out`, which has room for kMaxDecimalBytes; returns the end.

@@ -96,6 +96,16 @@ void ParseFlush(std::string_view rest, TextRequest* request) {
 }
 
 /// The keys are looked at here, so that a bad one is answered before any value went out.
+/// True when one of the tokens is no key. Most of the text need not be looked at for that.
+bool HasTooLongToken(std::string_view tokens) {
+  while (tokens.size() > kMaxKeyTokenBytes) {
+    const size_t space = tokens.rfind(' ', kMaxKeyTokenBytes);
+    if (space == std::string_view::npos) return true;
+    tokens.remove_prefix(space + 1);
+  }
+  return false;
+}
+
 void ParseKeys(std::string_view rest, TextRequest* request) {
   if (RowOf(request->verb).shape == Shape::kTouchKeys) {
     const std::optional<int32_t> exptime = ParseStrictInt32(NextToken(&rest));
@@ -104,17 +114,12 @@ void ParseKeys(std::string_view rest, TextRequest* request) {
   }
   request->keys = rest;
   std::string_view keys = rest;
-  std::string_view key = NextToken(&keys);
-  if (key.empty()) {
+  request->key = NextToken(&keys);
+  if (request->key.empty()) {
     request->status = ParseStatus::kBadFormat;
     return;
   }
-  request->key = key;
-  if (request->error.empty()) {
-    for (; !key.empty(); key = NextToken(&keys)) {
-      if (key.size() > kMaxKeyTokenBytes) request->error = kBadFormat;
-    }
-  }
+  if (request->error.empty() && HasTooLongToken(rest)) request->error = kBadFormat;
   if (!request->error.empty()) request->status = ParseStatus::kBadValue;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -65,8 +66,7 @@ TextRequest ParseTextLine(std::string_view line, size_t raw_bytes);
 inline std::string_view NextToken(std::string_view* rest) {
   size_t begin = 0;
   while (begin < rest->size() && (*rest)[begin] == ' ') ++begin;
-  size_t end = begin;
-  while (end < rest->size() && (*rest)[end] != ' ') ++end;
+  const size_t end = std::min(rest->find(' ', begin), rest->size());
   const std::string_view token = rest->substr(begin, end - begin);
   rest->remove_prefix(end);
   return token;

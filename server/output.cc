@@ -12,16 +12,13 @@ constexpr size_t kInitialBytes = size_t{16} << 10;
 
 }  // namespace
 
-char* Output::Reserve(size_t n) {
-  if (capacity_ - used_ < n) {
-    const size_t wanted = std::max({kInitialBytes, capacity_ * 2, used_ + n});
-    // Not value-initialised: the bytes are about to be written.
-    std::unique_ptr<char[]> larger(new char[wanted]);
-    if (used_ != 0) std::memcpy(larger.get(), buffer_.get(), used_);
-    buffer_ = std::move(larger);
-    capacity_ = wanted;
-  }
-  return buffer_.get() + used_;
+void Output::Grow(size_t n) {
+  const size_t wanted = std::max({kInitialBytes, capacity_ * 2, used_ + n});
+  // Not value-initialised: the bytes are about to be written.
+  std::unique_ptr<char[]> larger(new char[wanted]);
+  if (used_ != 0) std::memcpy(larger.get(), buffer_.get(), used_);
+  buffer_ = std::move(larger);
+  capacity_ = wanted;
 }
 
 void Output::Append(std::string_view bytes) {
@@ -48,9 +45,8 @@ void Output::AppendValue(const storage::ItemView& item) {
   for (const std::string_view piece : item.value) Append(piece);
 }
 
-void Output::TruncateTo(Mark mark) {
-  used_ = mark.used;
-  while (pinned_.size() > mark.pinned) {
+void Output::DropPinned(size_t count) {
+  while (pinned_.size() > count) {
     pinned_bytes_ -= pinned_.back().bytes;
     pinned_.pop_back();
   }

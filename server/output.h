@@ -29,7 +29,10 @@ class Output {
   Output& operator=(Output&&) noexcept = default;
 
   /// Contiguous room for `n` bytes at the end, valid until the next call. Commit what was written.
-  char* Reserve(size_t n);
+  char* Reserve(size_t n) {
+    if (capacity_ - used_ < n) Grow(n);
+    return buffer_.get() + used_;
+  }
   void Commit(size_t n) { used_ += n; }
   void Append(std::string_view bytes);
   /// Refers to `pieces`, which stay valid while `pin` is held.
@@ -44,7 +47,10 @@ class Output {
   };
   Mark mark() const { return {used_, pinned_.size()}; }
   /// Forgets what was appended after `mark`. REQUIRES: nothing was sent in between.
-  void TruncateTo(Mark mark);
+  void TruncateTo(Mark mark) {
+    used_ = mark.used;
+    if (pinned_.size() != mark.pinned) DropPinned(mark.pinned);
+  }
 
   bool empty() const { return unsent_bytes() == 0; }
   size_t unsent_bytes() const { return used_ + pinned_bytes_ - sent_; }
@@ -68,6 +74,11 @@ class Output {
     storage::Pin pin;
     std::vector<std::string_view> pieces;
   };
+
+  /// Makes room for `n` more bytes.
+  void Grow(size_t n);
+  /// Drops what was pinned after the first `count`.
+  void DropPinned(size_t count);
 
   std::unique_ptr<char[]> buffer_;
   size_t capacity_ = 0;

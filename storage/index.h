@@ -47,20 +47,22 @@ class Index {
     PrefetchLine(&lines_[index_entry::BucketOf(hash, bucket_count())]);
   }
 
-  /// Calls `visit` for places that an item of `hash` may have, and prefetches the line where the
-  /// other entries of a full line are. Without a lock: what it reads may be half a change, so the
-  /// places are good for guesses only.
+  /// Calls `visit` for places that an item of `hash` may have. True when it may be among the
+  /// entries that are not in their own line as well, whose line is prefetched then. Without a lock:
+  /// what it reads may be half a change, so the places are good for guesses only.
   template <typename Visit>
-  void Guess(uint64_t hash, const Visit& visit) const {
+  bool Guess(uint64_t hash, const Visit& visit) const {
     const uint64_t tag = index_entry::TagOf(hash);
     const Line* const line = LineOf(hash);
     index_entry::GuessIn(line->entries, tag, visit);
-    if (MayBeSpilled(*line, tag)) spill_.Prefetch(hash);
+    if (!MayBeSpilled(*line, tag)) return false;
+    spill_.Prefetch(hash);
+    return true;
   }
   /// The same for the entries that are not in their own line.
   template <typename Visit>
   void GuessSpilled(uint64_t hash, const Visit& visit) const {
-    if (MayBeSpilled(*LineOf(hash), index_entry::TagOf(hash))) spill_.Guess(hash, visit);
+    spill_.Guess(hash, visit);
   }
 
   /// Calls `matches(place)` for the places that items of `hash` may have until it returns true.

@@ -68,8 +68,9 @@ class Shard {
 
   // See Store::Prefetch. Without the lock.
   void PrefetchLines(const Key& key) const { index_->Prefetch(key.hash); }
-  void PrefetchItem(const Key& key) const {
-    index_->Guess(key.hash, [this](Place place) { PrefetchSlot(place); });
+  /// True when PrefetchSpilled may have something to add.
+  bool PrefetchItem(const Key& key) const {
+    return index_->Guess(key.hash, [this](Place place) { PrefetchSlot(place); });
   }
   void PrefetchSpilled(const Key& key) const {
     index_->GuessSpilled(key.hash, [this](Place place) { PrefetchSlot(place); });

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/synchronization/mutex.h"
 #include "storage/shard.h"
 
@@ -274,8 +275,11 @@ Key Store::MakeKey(std::string_view bytes) const { return {bytes, impl_->shared.
 void Store::Prefetch(std::span<const Key> keys) const {
   // Each round looks at what the one before has asked for.
   for (const Key& key : keys) impl_->ShardOf(key).PrefetchLines(key);
-  for (const Key& key : keys) impl_->ShardOf(key).PrefetchItem(key);
-  for (const Key& key : keys) impl_->ShardOf(key).PrefetchSpilled(key);
+  absl::InlinedVector<const Key*, kPrefetchedKeys> spilled;
+  for (const Key& key : keys) {
+    if (impl_->ShardOf(key).PrefetchItem(key)) spilled.push_back(&key);
+  }
+  for (const Key* const key : spilled) impl_->ShardOf(*key).PrefetchSpilled(*key);
 }
 
 uint64_t Store::AccountedBytes(size_t key_bytes, uint32_t client_flags,

@@ -60,7 +60,9 @@ TEST_CASE("decimals are written without padding") {
   const auto text = [&](uint64_t value) {
     return std::string(buffer, WriteDecimal(value, buffer));
   };
-  CHECK(text(0) == "0");
+  for (const uint64_t value : {0, 1, 9, 10, 11, 99, 100, 101, 110, 999, 1000, 1001, 9999}) {
+    CHECK(text(value) == std::to_string(value));
+  }
   CHECK(text(1048576) == "1048576");
   CHECK(text(UINT64_MAX) == "18446744073709551615");
 }

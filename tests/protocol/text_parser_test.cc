@@ -1,5 +1,6 @@
 #include "protocol/text_parser.h"
 
+#include <random>
 #include <string>
 
 #include "tests/catch.h"
@@ -110,6 +111,22 @@ TEST_CASE("a get lists its keys, and one that is too long spoils them all") {
   CHECK(Parse("gat 0").status == ParseStatus::kBadFormat);
   CHECK(Parse("gat x a").error == "CLIENT_ERROR invalid exptime argument");
   CHECK(Parse("gat -1 a").exptime == -1);
+}
+
+TEST_CASE("one key that is too long spoils a get, wherever it stands") {
+  std::minstd_rand random(1);
+  for (int round = 0; round < 2000; ++round) {
+    std::string line = "get";
+    bool too_long = false;
+    const size_t keys = 1 + random() % 12;
+    for (size_t i = 0; i < keys; ++i) {
+      const size_t bytes = random() % 4 == 0 ? 249 + random() % 3 : 1 + random() % 60;
+      too_long = too_long || bytes > 250;
+      line.append(1 + random() % 2, ' ').append(bytes, 'k');
+    }
+    line.append(random() % 3, ' ');
+    CHECK(Parse(line).error == (too_long ? kBadFormat : ""));
+  }
 }
 
 TEST_CASE("numbers of touch, incr and flush_all are strict") {
