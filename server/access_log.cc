@@ -5,13 +5,21 @@
 #include "server/uri_encode.h"
 
 namespace cairn::server {
+namespace {
 
-void LogFetch(Session& session, std::string_view key, std::string_view status, unsigned class_id,
-              uint64_t value_bytes) {
+std::string_view Word(storage::FetchStatus status) {
+  if (status == storage::FetchStatus::kHit) return "found";
+  return status == storage::FetchStatus::kMissExpired ? "expired" : "not_found";
+}
+
+}  // namespace
+
+void LogFetch(Session& session, std::string_view key, storage::FetchStatus status,
+              unsigned class_id, uint64_t value_bytes) {
   session.server().log->Publish(
       LogKind::kFetchers,
-      fmt::format("item_get key={} status={} clsid={} cfd={} size={}", UriEncoded(key), status,
-                  class_id, session.options().fd, value_bytes));
+      fmt::format("item_get key={} status={} clsid={} cfd={} size={}", UriEncoded(key),
+                  Word(status), class_id, session.options().fd, value_bytes));
 }
 
 void LogMutation(Session& session, std::string_view key, std::string_view status,

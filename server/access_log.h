@@ -8,9 +8,9 @@
 /// nothing is formatted while nobody watches.
 namespace cairn::server {
 
-/// type=item_get; status is found, not_found, expired or flushed.
-void LogFetch(Session& session, std::string_view key, std::string_view status, unsigned class_id,
-              uint64_t value_bytes);
+/// type=item_get; status is found, not_found or expired.
+void LogFetch(Session& session, std::string_view key, storage::FetchStatus status,
+              unsigned class_id, uint64_t value_bytes);
 /// type=item_store; status and command in memcached's words.
 void LogMutation(Session& session, std::string_view key, std::string_view status,
                  std::string_view command, int64_t ttl, unsigned class_id, uint64_t value_bytes);

@@ -118,12 +118,7 @@ void ServeBinaryFetch(Session& session, const BinaryRequest& request) {
     session.server().prefix_stats->RecordGet(request.key, hit);
   }
   if (session.server().log->Wants(LogKind::kFetchers)) {
-    const bool expired = status == FetchStatus::kMissExpired;
-    LogFetch(session, request.key,
-             hit       ? "found"
-             : expired ? "expired"
-                       : "not_found",
-             class_id, value_bytes);
+    LogFetch(session, request.key, status, class_id, value_bytes);
   }
 }
 

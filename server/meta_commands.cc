@@ -171,12 +171,7 @@ void ServeMetaGet(Session& session, const TextRequest& request) {
   const bool hit = status == FetchStatus::kHit;
   CountMetaGet(session, request.meta, status, class_id);
   if (session.server().log->Wants(LogKind::kFetchers)) {
-    const bool expired = status == FetchStatus::kMissExpired;
-    LogFetch(session, key.bytes(),
-             hit       ? "found"
-             : expired ? "expired"
-                       : "not_found",
-             class_id, value_bytes);
+    LogFetch(session, key.bytes(), status, class_id, value_bytes);
   }
   if (!hit && !request.meta.quiet) AppendWithoutItem(session, request, key, "EN");
 }

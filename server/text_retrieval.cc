@@ -89,12 +89,7 @@ void ServeKey(Session& session, const storage::Key& key, const Retrieval& retrie
     session.server().prefix_stats->RecordGet(key.bytes, hit);
   }
   if (session.server().log->Wants(LogKind::kFetchers)) {
-    const bool expired = status == FetchStatus::kMissExpired;
-    LogFetch(session, key.bytes,
-             hit       ? "found"
-             : expired ? "expired"
-                       : "not_found",
-             class_id, value_bytes);
+    LogFetch(session, key.bytes, status, class_id, value_bytes);
   }
 }
 

@@ -45,7 +45,7 @@ TEST_CASE("Lines of requests are memcached's") {
   options.fd = 29;
   Client client(&fixture, options);
   LogReader reader(&fixture.log);
-  LogFetch(client.session, "f o", "found", 1, 3);
+  LogFetch(client.session, "f o", storage::FetchStatus::kHit, 1, 3);
   CHECK(reader.Next() == "type=item_get key=f%20o status=found clsid=1 cfd=29 size=3");
   LogMutation(client.session, "foo", "stored", "set", 50, 2, 3);
   CHECK(reader.Next() ==
