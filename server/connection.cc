@@ -152,9 +152,10 @@ Connection::Turn Connection::ServeEvent() {
     serve_saved_ = false;
     const std::string input = TakeSavedInput();
     turn = ServeInput(input, continuing);
+    if (turn == Turn::kClosed) return turn;  // and nothing of this is left
   }
   if (finishing_) {
-    if (turn == Turn::kClosed || Pending()) return turn;
+    if (Pending()) return turn;
     Close(CloseReason::kShutdown);
     return Turn::kClosed;
   }
