@@ -95,7 +95,6 @@ void ParseFlush(std::string_view rest, TextRequest* request) {
   if (!exptime) request->error = "CLIENT_ERROR invalid exptime argument";
 }
 
-/// The keys are looked at here, so that a bad one is answered before any value went out.
 /// True when one of the tokens is no key. Most of the text need not be looked at for that.
 bool HasTooLongToken(std::string_view tokens) {
   while (tokens.size() > kMaxKeyTokenBytes) {
@@ -106,6 +105,7 @@ bool HasTooLongToken(std::string_view tokens) {
   return false;
 }
 
+/// The keys are looked at here, so that a bad one is answered before any value went out.
 void ParseKeys(std::string_view rest, TextRequest* request) {
   if (RowOf(request->verb).shape == Shape::kTouchKeys) {
     const std::optional<int32_t> exptime = ParseStrictInt32(NextToken(&rest));
