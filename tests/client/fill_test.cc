@@ -12,6 +12,7 @@
 #include "cairn/query_cache.h"
 #include "cairn/warm_up.h"
 #include "tests/catch.h"
+#include "tests/client/one_server.h"
 #include "tests/client/server_process.h"
 
 namespace cairn {
@@ -19,20 +20,6 @@ namespace {
 
 using Protocol = ClientOptions::Protocol;
 using Values = absl::StatusOr<std::vector<std::optional<std::string>>>;
-
-struct OneServer {
-  explicit OneServer(Protocol protocol = Protocol::kAuto) {
-    ClientOptions options;
-    options.servers = {server.server()};
-    options.protocol = protocol;
-    options.max_fails = 0;
-    options.connect_timeout = options.request_timeout = absl::Seconds(20);
-    options.call_timeout = absl::Seconds(60);
-    client = std::move(Client::Make(options).value());
-  }
-  ServerProcess server;
-  std::unique_ptr<Client> client;
-};
 
 std::vector<std::string> Names(size_t count) {
   std::vector<std::string> names;

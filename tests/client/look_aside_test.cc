@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tests/catch.h"
+#include "tests/client/one_server.h"
 #include "tests/client/server_process.h"
 
 namespace cairn {
@@ -19,25 +20,6 @@ namespace {
 
 using Source = Fetched::Source;
 using Values = absl::StatusOr<std::vector<std::optional<std::string>>>;
-
-ClientOptions OptionsFor(const Server& server) {
-  ClientOptions options;
-  options.servers = {server};
-  options.max_fails = 0;
-  options.connect_timeout = options.request_timeout = absl::Seconds(20);
-  options.call_timeout = absl::Seconds(60);
-  return options;
-}
-
-struct OneServer {
-  explicit OneServer(ClientOptions::Protocol protocol = ClientOptions::Protocol::kAuto) {
-    ClientOptions options = OptionsFor(server.server());
-    options.protocol = protocol;
-    client = std::move(Client::Make(options).value());
-  }
-  ServerProcess server;
-  std::unique_ptr<Client> client;
-};
 
 // Nothing here is to end because a machine is slow.
 LookAsideOptions Patient() {
@@ -184,7 +166,7 @@ TEST_CASE("threads of a process compute once, cache server or not", "[client]") 
 
 TEST_CASE("a server that hangs counts as one that has nothing", "[client]") {
   OneServer one;
-  ClientOptions options = OptionsFor(one.server.server());
+  ClientOptions options = PatientOptions(one.server.server());
   options.request_timeout = options.connect_timeout = absl::Milliseconds(100);
   const auto client = std::move(Client::Make(options).value());
   REQUIRE(client->Set("key", "old").ok());
@@ -334,7 +316,7 @@ TEST_CASE("a cache that fails in the midst of it costs the value's place in it",
       conversation.Expect("mn");
       conversation.Send(each.store);
     });
-    const auto client = std::move(Client::Make(OptionsFor(peer.server())).value());
+    const auto client = std::move(Client::Make(PatientOptions(peer.server())).value());
     LookAside pages(client.get(), Patient());
     const Fetched fetched = pages.GetOrCompute("key", Says("v")).value();
     CHECK(fetched.value == "v");

@@ -11,26 +11,13 @@
 #include "cairn/look_aside.h"
 #include "cairn/session.h"
 #include "tests/catch.h"
+#include "tests/client/one_server.h"
 #include "tests/client/server_process.h"
 
 namespace cairn {
 namespace {
 
 using Protocol = ClientOptions::Protocol;
-
-struct OneServer {
-  explicit OneServer(Protocol protocol = Protocol::kAuto) {
-    ClientOptions options;
-    options.servers = {server.server()};
-    options.protocol = protocol;
-    options.max_fails = 0;
-    options.connect_timeout = options.request_timeout = absl::Seconds(20);
-    options.call_timeout = absl::Seconds(60);
-    client = std::move(Client::Make(options).value());
-  }
-  ServerProcess server;
-  std::unique_ptr<Client> client;
-};
 
 LookAside::Compute Says(const std::string& value) {
   return [value]() -> LookAside::Value { return value; };
