@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/time/time.h"
 #include "cairn/placement.h"
 #include "cairn/server.h"
+#include "cairn/tls.h"
 
 namespace cairn {
 
@@ -59,7 +61,11 @@ struct ClientOptions {
   std::string username;
   std::string password;
 
-  /// Until a connection is up, all its addresses, authentication and the version included.
+  /// TLS to all servers but those at UNIX sockets; without it, none. Unimplemented when the library
+  /// was built without OpenSSL.
+  std::optional<TlsOptions> tls;
+
+  /// Until a connection is up, all its addresses, TLS, authentication and the version included.
   absl::Duration connect_timeout = absl::Milliseconds(250);
   /// How long a server that owes an answer may send nothing (and take nothing) before it counts as
   /// hung: its connection is closed and all that waited on it fails.
