@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "client/binary_wire.h"
+
 namespace cairn {
 namespace {
 
@@ -43,13 +45,28 @@ Dialect DialectOfVersion(std::string_view line) {
   return parts >= std::array<int, 3>{1, 6, 12} ? Dialect::kMeta : Dialect::kText;
 }
 
+// The mechanism is the key, "\0name\0password" the value.
+std::string SaslPlain(const std::string& username, const std::string& password) {
+  constexpr std::string_view kMechanism = "PLAIN";
+  BinaryRequestHead head;
+  head.opcode = BinaryOpcode::kSaslAuth;
+  head.key_bytes = kMechanism.size();
+  head.value_bytes = username.size() + password.size() + 2;
+  char bytes[protocol::kBinaryHeaderBytes];
+  head.Write(bytes);
+  std::string packet(bytes, sizeof(bytes));
+  packet.append(kMechanism).append(1, '\0').append(username).append(1, '\0').append(password);
+  return packet;
+}
+
 }  // namespace
 
 Connection::Connection(ServerState* server, const ClientOptions* options)
     : server_(server),
       options_(options),
       connect_timeout_(ToClock(options->connect_timeout)),
-      request_timeout_(ToClock(options->request_timeout)) {}
+      request_timeout_(ToClock(options->request_timeout)),
+      uses_sasl_(options->auth == ClientOptions::Auth::kSaslPlain) {}
 
 Connection::~Connection() {
   Cancel();
@@ -157,7 +174,7 @@ void Connection::OnConnected(Clock::time_point now) {
   proven_ = false;
   input_begin_ = input_end_ = 0;
   if (input_ == nullptr) input_ = std::make_unique_for_overwrite<char[]>(kInputBytes);
-  dialect_ = Dialect::kText;
+  dialect_ = uses_sasl_ ? Dialect::kBinary : Dialect::kText;
   if (server_->tls() == nullptr) return Greet(now);
   tls_ = server_->tls()->NewStream(fd_, server_->server().host);
   if (tls_ == nullptr) return Break(absl::UnavailableError("TLS: no session for it"), now);
@@ -174,12 +191,16 @@ void Connection::Greet(Clock::time_point now) {
   const bool ask = ask_version_ && options_->protocol == ClientOptions::Protocol::kAuto;
   ask_version_ = true;
   std::string greeting;
-  if (!options_->username.empty()) {
+  if (uses_sasl_) {
+    greeting = SaslPlain(options_->username, options_->password);
+  } else if (!options_->username.empty()) {
     const std::string secret = options_->username + " " + options_->password;
     greeting = "set auth 0 0 " + std::to_string(secret.size()) + "\r\n" + secret + "\r\n";
   }
   greeting_left_ = std::string_view("AV").substr(greeting.empty() ? 1 : 0);
-  if (ask) {
+  if (uses_sasl_) {
+    greeting_left_ = "S";
+  } else if (ask) {
     greeting += "version\r\n";
   } else {
     greeting_left_.remove_suffix(1);
@@ -211,6 +232,7 @@ void Connection::OnGreeting(Clock::time_point now) {
     return Break(absl::UnavailableError("closed instead of greeting"), now);
   }
   input_end_ += static_cast<size_t>(bytes);
+  if (greeting_left_ == "S") return OnSaslAnswer(now);
   while (!greeting_left_.empty()) {
     const std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
     const size_t end = input.find("\r\n");
@@ -233,6 +255,27 @@ void Connection::OnGreeting(Clock::time_point now) {
   if (input_begin_ != input_end_) {
     return Break(absl::DataLossError("a greeting with something after it"), now);
   }
+  Ready();
+}
+
+void Connection::OnSaslAnswer(Clock::time_point now) {
+  const std::string_view input(input_.get(), input_end_);
+  if (input.size() < protocol::kBinaryHeaderBytes) return;
+  const BinaryAnswer answer = BinaryAnswer::Read(input);
+  if (!answer.is_answer || answer.opcode != BinaryOpcode::kSaslAuth || !answer.fits() ||
+      answer.body_bytes > 1024) {
+    return Break(absl::DataLossError("not an answer of SASL"), now);
+  }
+  const size_t packet = protocol::kBinaryHeaderBytes + answer.body_bytes;
+  if (input.size() < packet) return;
+  if (answer.status != protocol::BinaryStatus::kOk) {
+    const std::string_view text = input.substr(packet - answer.body_bytes, answer.body_bytes);
+    return Break(absl::UnavailableError("authentication failed: " + std::string(text)), now);
+  }
+  if (input.size() > packet) {
+    return Break(absl::DataLossError("a greeting with something after it"), now);
+  }
+  input_begin_ = input_end_ = 0;
   Ready();
 }
 

@@ -84,6 +84,7 @@ class Connection {
   void OnHandshake(Clock::time_point now);
   void Greet(Clock::time_point now);
   void OnGreeting(Clock::time_point now);
+  void OnSaslAnswer(Clock::time_point now);
   void Ready();
   ssize_t Receive(char* to, size_t bytes);
   ssize_t Send(iovec* pieces, size_t count);
@@ -104,6 +105,7 @@ class Connection {
   const ClientOptions* const options_;
   const Clock::duration connect_timeout_;
   const Clock::duration request_timeout_;
+  const bool uses_sasl_;
 
   State state_ = State::kClosed;
   int fd_ = -1;
@@ -114,8 +116,8 @@ class Connection {
   size_t address_ = 0;       // which of the server's addresses is being tried
   bool proven_ = false;      // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
-  std::string_view
-      greeting_left_;  // answers of the greeting still due: 'A'uthentication, 'V'ersion
+  // Answers of the greeting still due: 'A'uthentication, 'V'ersion; or SASL's alone, 'S'.
+  std::string_view greeting_left_;
   Dialect dialect_ = Dialect::kText;
   Clock::time_point connect_deadline_;
   Clock::time_point last_progress_;

@@ -28,6 +28,7 @@ ServerState::ServerState(Server server, const ClientOptions& options, const TlsC
       troubled_(troubled),
       next_pause_(fail_timeout_) {
   if (options.protocol == ClientOptions::Protocol::kText) dialect_ = Dialect::kText;
+  if (options.auth == ClientOptions::Auth::kSaslPlain) dialect_ = Dialect::kBinary;
 }
 
 absl::Status ServerState::Resolve() {

@@ -50,6 +50,7 @@ class ServerProcess {
     if (user != nullptr) words.insert(words.end(), {"-u", user->pw_name});
     words.insert(words.end(), options_.begin(), options_.end());
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     char** end = environ;

@@ -57,9 +57,17 @@ struct ClientOptions {
   };
   Protocol protocol = Protocol::kAuto;
 
-  /// Name and password of memcached's ASCII authentication (-Y); none when empty.
+  /// What connections begin with; nothing when `username` is empty.
   std::string username;
   std::string password;
+  enum class Auth : uint8_t {
+    kAscii,  ///< memcached's ASCII authentication (-Y).
+    /// SASL PLAIN (-S). Such servers speak the binary protocol only: `protocol` is not looked at,
+    /// and leases are what they are with classic text. PLAIN sends the password as it is: TLS
+    /// hides it.
+    kSaslPlain,
+  };
+  Auth auth = Auth::kAscii;
 
   /// TLS to all servers but those at UNIX sockets; without it, none. Unimplemented when the library
   /// was built without OpenSSL.
