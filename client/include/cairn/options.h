@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "cairn/compression.h"
 #include "cairn/placement.h"
 #include "cairn/server.h"
 #include "cairn/tls.h"
@@ -101,7 +102,13 @@ struct ClientOptions {
   /// let several threads read answers at once, and a large value hold up fewer others. 1 to 64.
   size_t connections_per_server = 1;
 
-  /// A larger value is refused before it is sent. memcached's -I less what an item needs besides.
+  /// Compresses what is stored; without it, nothing is compressed and nothing unpacked. Append and
+  /// Prepend are refused with it (FailedPrecondition): they would spoil compressed values.
+  /// Unimplemented when the library was built without zstd.
+  std::optional<CompressionOptions> compression;
+
+  /// A larger value is refused before it is sent; what counts is what is sent, i.e. after
+  /// compression. memcached's -I less what an item needs besides.
   size_t value_bytes_max = size_t{1024} * 1024 - 512;
 };
 
