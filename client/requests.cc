@@ -15,6 +15,7 @@ constexpr size_t kLineBytesMax = 2000;
 constexpr size_t kOverheadBytesMax = 8 + 8 * ByteBuffer::kDigitsMax;
 
 struct StoreWords {
+  Operation operation;
   std::string_view verb;
   std::string_view mode;  // the meta flag
 };
@@ -22,19 +23,19 @@ struct StoreWords {
 StoreWords WordsOf(StoreVerb verb) {
   switch (verb) {
     case StoreVerb::kSet:
-      return {"set ", ""};
+      return {Operation::kSet, "set ", ""};
     case StoreVerb::kAdd:
-      return {"add ", " ME"};
+      return {Operation::kAdd, "add ", " ME"};
     case StoreVerb::kReplace:
-      return {"replace ", " MR"};
+      return {Operation::kReplace, "replace ", " MR"};
     case StoreVerb::kAppend:
-      return {"append ", " MA"};
+      return {Operation::kAppend, "append ", " MA"};
     case StoreVerb::kPrepend:
-      return {"prepend ", " MP"};
+      return {Operation::kPrepend, "prepend ", " MP"};
     case StoreVerb::kCas:
-      return {"cas ", ""};
+      return {Operation::kCompareAndSwap, "cas ", ""};
   }
-  return {};
+  return {Operation::kSet, "", ""};
 }
 
 constexpr uint64_t kEachByte = 0x0101010101010101;
@@ -88,6 +89,7 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
   if (line_keys_ == 0) {
     line_begin_ = text.size();
     at.Text(verb);
+    part_->operation = verb.starts_with("gat") ? Operation::kGetAndTouch : Operation::kGet;
   }
   at.Char(' ');
   text.Advance(at);
@@ -124,7 +126,12 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
     part_->meta.Advance(at.Text("\r\n").Text(request.value).Text("\r\n"));
   }
   part_->success = "STORED";
-  if (!quiet) AddKey(answer);
+  part_->operation = words.operation;
+  if (quiet) {
+    ++part_->quiet_keys;
+  } else {
+    AddKey(answer);
+  }
 }
 
 // Commands without a value: what stands before the key, and after it.
@@ -142,6 +149,7 @@ void RequestWriter::Delete(std::string_view key, uint32_t answer) {
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "delete ", key, "", None());
   if (dialect_ != Dialect::kText) Command(&part_->meta, "md ", key, "", None());
   part_->success = "DELETED";
+  part_->operation = Operation::kDelete;
   AddKey(answer);
 }
 
@@ -150,11 +158,13 @@ void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "touch ", key, " ", exptime);
   if (dialect_ != Dialect::kText) Command(&part_->meta, "mg ", key, " T", exptime);
   part_->success = "TOUCHED";
+  part_->operation = Operation::kTouch;
   AddKey(answer);
 }
 
 void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t delta,
                                uint32_t answer) {
+  part_->operation = increment ? Operation::kIncrement : Operation::kDecrement;
   if (dialect_ != Dialect::kMeta) {
     Command(&part_->text, increment ? "incr " : "decr ", key, " ", delta);
   }
@@ -168,6 +178,7 @@ void RequestWriter::Line(std::string_view line, std::string_view success, uint32
   ByteBuffer& text = part_->text;
   text.Advance(text.Extend(line.size() + 2).Text(line).Text("\r\n"));
   part_->success = success;
+  part_->operation = success.empty() ? Operation::kAskServer : Operation::kFlushAll;
   AddKey(answer);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/time/time.h"
 #include "cairn/placement.h"
 #include "cairn/server.h"
+#include "cairn/tracing.h"
 
 namespace cairn {
 
@@ -86,6 +88,9 @@ struct ClientOptions {
   /// Connections are shared: what threads ask at the same time leaves in one write. More of them
   /// let several threads read answers at once, and a large value hold up fewer others. 1 to 64.
   size_t connections_per_server = 1;
+
+  /// Hears of every request (cairn/tracing.h). Null: nobody, which costs nothing.
+  std::shared_ptr<Tracer> tracer;
 
   /// A larger value is refused before it is sent. memcached's -I less what an item needs besides.
   size_t value_bytes_max = size_t{1024} * 1024 - 512;
