@@ -177,7 +177,7 @@ TEST_CASE("asynchronous calls are counted, also after their client is gone", "[c
   REQUIRE(one.server.running());
   const auto set = [&](AsyncClient& async, const std::string& key) {
     std::promise<absl::Status> done;
-    async.Set(key, "value").Then([&done](absl::Status status) { done.set_value(status); });
+    async.Set(key, "value").Then([&done](const absl::Status& status) { done.set_value(status); });
     CHECK(done.get_future().get().ok());
   };
   for (int i = 0; i < 3; ++i) {
@@ -302,7 +302,6 @@ TEST_CASE("each way not to be reached has its counter", "[client]") {
 
 TEST_CASE("connections that are made anew, and reads that are sent again, are counted",
           "[client]") {
-  std::atomic<bool> closed{false};
   ScriptedPeer peer([&](Conversation& conversation, int number) {
     conversation.Line();
     conversation.Send("END\r\n");
