@@ -25,7 +25,7 @@ class Waiter;
 using Clock = std::chrono::steady_clock;
 
 /// How a server is spoken to.
-enum class Dialect : uint8_t { kUnknown, kText, kMeta };
+enum class Dialect : uint8_t { kUnknown, kText, kMeta, kBinary };
 
 /// What became of one key. kPending entries of a part that is done were not reached.
 enum class AnswerState : uint8_t {
@@ -97,7 +97,10 @@ struct Part {
   bool is_read = false;
   bool sent = false;  ///< Begun to be, at least.
   bool sent_again = false;
-  /// The requests in either dialect. Reads have the text only, which every server takes.
+  /// The requests in either dialect. Reads have the text only, which every server takes. With
+  /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the
+  /// number of keys before it more.
+  uint32_t opaque = 0;
   ByteBuffer text;
   ByteBuffer meta;
   /// The line that means success: text's (meta's is HD).

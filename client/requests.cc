@@ -82,6 +82,10 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
 }
 
 void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t answer) {
+  if (part_->keys.empty()) {
+    part_->operation = verb.starts_with("gat") ? Operation::kGetAndTouch : Operation::kGet;
+  }
+  if (dialect_ == Dialect::kBinary) return BinaryRead(verb, key, answer);
   ByteBuffer& text = part_->text;
   const size_t bytes = prefix_.size() + key.size();
   if (line_keys_ == kLineKeysMax || text.size() - line_begin_ + bytes > kLineBytesMax) End();
@@ -89,7 +93,6 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
   if (line_keys_ == 0) {
     line_begin_ = text.size();
     at.Text(verb);
-    part_->operation = verb.starts_with("gat") ? Operation::kGetAndTouch : Operation::kGet;
   }
   at.Char(' ');
   text.Advance(at);
@@ -101,6 +104,8 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
 
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
   const StoreWords words = WordsOf(request.verb);
+  part_->operation = words.operation;
+  if (dialect_ == Dialect::kBinary) return BinaryStore(request, answer);
   const int64_t exptime = Capped(request.exptime);
   const bool quiet = part_->shape == AnswerShape::kQuiet;
   const size_t bytes =
@@ -126,7 +131,6 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
     part_->meta.Advance(at.Text("\r\n").Text(request.value).Text("\r\n"));
   }
   part_->success = "STORED";
-  part_->operation = words.operation;
   if (quiet) {
     ++part_->quiet_keys;
   } else {
@@ -146,25 +150,30 @@ void RequestWriter::Command(ByteBuffer* out, std::string_view verb, std::string_
 }
 
 void RequestWriter::Delete(std::string_view key, uint32_t answer) {
+  part_->operation = Operation::kDelete;
+  if (dialect_ == Dialect::kBinary) return BinaryDelete(key, 0, answer);
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "delete ", key, "", None());
   if (dialect_ != Dialect::kText) Command(&part_->meta, "md ", key, "", None());
   part_->success = "DELETED";
-  part_->operation = Operation::kDelete;
   AddKey(answer);
 }
 
 void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer) {
   exptime = Capped(exptime);
+  part_->operation = Operation::kTouch;
+  if (dialect_ == Dialect::kBinary) return BinaryTouch(key, exptime, answer);
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "touch ", key, " ", exptime);
   if (dialect_ != Dialect::kText) Command(&part_->meta, "mg ", key, " T", exptime);
   part_->success = "TOUCHED";
-  part_->operation = Operation::kTouch;
   AddKey(answer);
 }
 
 void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t delta,
                                uint32_t answer) {
   part_->operation = increment ? Operation::kIncrement : Operation::kDecrement;
+  if (dialect_ == Dialect::kBinary) {
+    return BinaryArithmetic(increment, key, delta, std::nullopt, answer);
+  }
   if (dialect_ != Dialect::kMeta) {
     Command(&part_->text, increment ? "incr " : "decr ", key, " ", delta);
   }
@@ -175,14 +184,16 @@ void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t de
 }
 
 void RequestWriter::Line(std::string_view line, std::string_view success, uint32_t answer) {
+  part_->operation = success.empty() ? Operation::kAskServer : Operation::kFlushAll;
+  if (dialect_ == Dialect::kBinary) return BinaryLine(line, answer);
   ByteBuffer& text = part_->text;
   text.Advance(text.Extend(line.size() + 2).Text(line).Text("\r\n"));
   part_->success = success;
-  part_->operation = success.empty() ? Operation::kAskServer : Operation::kFlushAll;
   AddKey(answer);
 }
 
 void RequestWriter::End() {
+  if (dialect_ == Dialect::kBinary) return BinaryEnd();
   if (part_->shape == AnswerShape::kValues) {
     part_->text.Advance(part_->text.Extend(2).Text("\r\n"));
     part_->keys.back().ends_line = true;

@@ -91,6 +91,7 @@ struct ServerStatistics {
   /// Keys among not_reached.call_timeout whose answers came later, and were thrown away.
   uint64_t late = 0;
 
+  /// Of the protocol; TLS and TCP add theirs.
   uint64_t bytes_sent = 0;
   uint64_t bytes_received = 0;
 
