@@ -55,7 +55,8 @@ bool IsErrorLine(std::string_view line) {
 
 void AnswerReader::Start(Part* part, Dialect dialect) {
   part_ = part;
-  dialect_ = part->meta.empty() ? Dialect::kText : dialect;
+  const bool is_meta = dialect == Dialect::kMeta && !part->meta.empty();
+  dialect_ = dialect == Dialect::kBinary || is_meta ? dialect : Dialect::kText;
   expecting_ = Expecting::kLine;
   untouched_ = true;
   next_key_ = 0;
@@ -72,6 +73,7 @@ AnswerReader::Result AnswerReader::Broken(const std::string& why) {
 }
 
 AnswerReader::Result AnswerReader::Read(std::string_view* input) {
+  if (dialect_ == Dialect::kBinary) return ReadBinary(input);
   for (;;) {
     if (input->empty()) return Result::kNeedMore;
     untouched_ = false;

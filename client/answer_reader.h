@@ -11,6 +11,8 @@
 
 namespace cairn {
 
+struct BinaryAnswer;
+
 /// Reads the answers to one part from a stream that arrives in pieces. No I/O. Bytes of the network
 /// are never trusted: each value has to be for the next key that was asked, each line one that can
 /// follow. Thread-compatible.
@@ -57,10 +59,19 @@ class AnswerReader {
   Result AnswerNext(AnswerState state);
   Result AfterLastKey();
   Result BeginValue(Answer& answer, uint64_t bytes);
+  // binary_answers.cc
+  Result ReadBinary(std::string_view* input);
+  Result OnPacket(const BinaryAnswer& head, std::string_view body);
+  Result OnBinaryValue(const BinaryAnswer& head, std::string_view body);
+  Result OnTextPacket(const BinaryAnswer& head, std::string_view body);
+  Result AnswerBinary(AnswerState state);
   // VALUE lines until END, rather than a line for each key.
   bool ByValues() const {
     return part_->shape == AnswerShape::kValues ||
            (part_->shape == AnswerShape::kLease && dialect_ == Dialect::kText);
+  }
+  bool HasValues() const {
+    return part_->shape == AnswerShape::kValues || part_->shape == AnswerShape::kLease;
   }
   Answer& AnswerAt(size_t key);
 

@@ -21,7 +21,7 @@ class Call;
 class Waiter;
 
 /// How a server is spoken to.
-enum class Dialect : uint8_t { kUnknown, kText, kMeta };
+enum class Dialect : uint8_t { kUnknown, kText, kMeta, kBinary };
 
 /// What became of one key. kPending entries of a part that is done were not reached.
 enum class AnswerState : uint8_t {
@@ -86,7 +86,10 @@ struct Part {
   /// May be sent again when a connection turns out to have been closed before: it changes nothing.
   bool is_read = false;
   bool sent_again = false;
-  /// The requests in either dialect. Reads have the text only, which every server takes.
+  /// The requests in either dialect. Reads have the text only, which every server takes. With
+  /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the
+  /// number of keys before it more.
+  uint32_t opaque = 0;
   ByteBuffer text;
   ByteBuffer meta;
   /// The line that means success: text's (meta's is HD).

@@ -4,6 +4,7 @@ namespace cairn {
 namespace {
 
 constexpr size_t kConnectionsMax = 64;
+constexpr size_t kCredentialBytesMax = 255;
 
 absl::Status CheckOptions(const ClientOptions& options) {
   // A prefix is part of keys, and has to leave room for them.
@@ -31,6 +32,14 @@ absl::Status CheckOptions(const ClientOptions& options) {
   for (const std::string& text : {options.username, options.password}) {
     if (text.find_first_of("\r\n") != std::string::npos) {
       return absl::InvalidArgumentError("a line break in username or password");
+    }
+  }
+  if (options.auth == ClientOptions::Auth::kSaslPlain) {
+    if (options.username.empty()) return absl::InvalidArgumentError("SASL without a username");
+    for (const std::string& text : {options.username, options.password}) {
+      if (text.find('\0') != std::string::npos || text.size() > kCredentialBytesMax) {
+        return absl::InvalidArgumentError("a username or password that SASL PLAIN cannot say");
+      }
     }
   }
   return absl::OkStatus();

@@ -14,6 +14,8 @@
 #include <system_error>
 #include <utility>
 
+#include "client/binary_wire.h"
+
 namespace cairn {
 namespace {
 
@@ -43,13 +45,28 @@ Dialect DialectOfVersion(std::string_view line) {
   return parts >= std::array<int, 3>{1, 6, 12} ? Dialect::kMeta : Dialect::kText;
 }
 
+// The mechanism is the key, "\0name\0password" the value.
+std::string SaslPlain(const std::string& username, const std::string& password) {
+  constexpr std::string_view kMechanism = "PLAIN";
+  BinaryRequestHead head;
+  head.opcode = BinaryOpcode::kSaslAuth;
+  head.key_bytes = kMechanism.size();
+  head.value_bytes = username.size() + password.size() + 2;
+  char bytes[protocol::kBinaryHeaderBytes];
+  head.Write(bytes);
+  std::string packet(bytes, sizeof(bytes));
+  packet.append(kMechanism).append(1, '\0').append(username).append(1, '\0').append(password);
+  return packet;
+}
+
 }  // namespace
 
 Connection::Connection(ServerState* server, const ClientOptions* options)
     : server_(server),
       options_(options),
       connect_timeout_(ToClock(options->connect_timeout)),
-      request_timeout_(ToClock(options->request_timeout)) {}
+      request_timeout_(ToClock(options->request_timeout)),
+      uses_sasl_(options->auth == ClientOptions::Auth::kSaslPlain) {}
 
 Connection::~Connection() {
   Cancel();
@@ -94,21 +111,26 @@ short Connection::interest() const {
       return 0;
     case State::kConnecting:
       return POLLOUT;
+    case State::kHandshaking:
     case State::kGreeting:
-      return POLLIN;
+      return tls_ == nullptr ? short{POLLIN} : tls_->read_interest();
     case State::kReady:
       break;
   }
-  return static_cast<short>((pending_.empty() ? 0 : POLLIN) | (sending_.empty() ? 0 : POLLOUT));
+  const short to_read = tls_ == nullptr ? short{POLLIN} : tls_->read_interest();
+  const short to_write = tls_ == nullptr ? short{POLLOUT} : tls_->write_interest();
+  return static_cast<short>((pending_.empty() ? 0 : to_read) | (sending_.empty() ? 0 : to_write));
 }
 
 Clock::time_point Connection::deadline() const {
-  if (state_ == State::kConnecting || state_ == State::kGreeting) return connect_deadline_;
+  if (input_held_) return Clock::time_point();
+  if (state_ != State::kClosed && state_ != State::kReady) return connect_deadline_;
   if (state_ == State::kReady && !pending_.empty()) return last_progress_ + request_timeout_;
   return Clock::time_point::max();
 }
 
 void Connection::OnDeadline(Clock::time_point now) {
+  if (input_held_) return OnEvents(now);
   if (state_ == State::kReady) {
     Break(absl::DeadlineExceededError("no answer within the request timeout"), now);
   } else {
@@ -152,20 +174,33 @@ void Connection::OnConnected(Clock::time_point now) {
   proven_ = false;
   input_begin_ = input_end_ = 0;
   if (input_ == nullptr) input_ = std::make_unique_for_overwrite<char[]>(kInputBytes);
-  dialect_ = Dialect::kText;
-  Greet(now);
+  dialect_ = uses_sasl_ ? Dialect::kBinary : Dialect::kText;
+  if (server_->tls() == nullptr) return Greet(now);
+  tls_ = server_->tls()->NewStream(fd_, server_->server().host);
+  if (tls_ == nullptr) return Break(absl::UnavailableError("TLS: no session for it"), now);
+  state_ = State::kHandshaking;
+  OnHandshake(now);
+}
+
+void Connection::OnHandshake(Clock::time_point now) {
+  if (tls_->Handshake() == 1) return Greet(now);
+  if (errno != EAGAIN) Break(absl::UnavailableError(tls_->error()), now);
 }
 
 void Connection::Greet(Clock::time_point now) {
   const bool ask = ask_version_ && options_->protocol == ClientOptions::Protocol::kAuto;
   ask_version_ = true;
   std::string greeting;
-  if (!options_->username.empty()) {
+  if (uses_sasl_) {
+    greeting = SaslPlain(options_->username, options_->password);
+  } else if (!options_->username.empty()) {
     const std::string secret = options_->username + " " + options_->password;
     greeting = "set auth 0 0 " + std::to_string(secret.size()) + "\r\n" + secret + "\r\n";
   }
   greeting_left_ = std::string_view("AV").substr(greeting.empty() ? 1 : 0);
-  if (ask) {
+  if (uses_sasl_) {
+    greeting_left_ = "S";
+  } else if (ask) {
     greeting += "version\r\n";
   } else {
     greeting_left_.remove_suffix(1);
@@ -173,17 +208,21 @@ void Connection::Greet(Clock::time_point now) {
   if (greeting.empty()) return Ready();
   state_ = State::kGreeting;
   // A new socket has room for this; one that has not is as good as broken.
-  if (send(fd_, greeting.data(), greeting.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(greeting.size())) {
-    Break(absl::UnavailableError("cannot send: " + ErrorText(errno)), now);
+  iovec piece = {greeting.data(), greeting.size()};
+  if (Send(&piece, 1) != static_cast<ssize_t>(greeting.size())) {
+    const std::string why = tls_ == nullptr ? ErrorText(errno) : tls_->error();
+    Break(absl::UnavailableError("cannot send: " + why), now);
   }
 }
 
 void Connection::OnGreeting(Clock::time_point now) {
-  const ssize_t bytes =
-      recv(fd_, input_.get() + input_end_, kInputBytes - input_end_, MSG_DONTWAIT);
+  const ssize_t bytes = Receive(input_.get() + input_end_, kInputBytes - input_end_);
   if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (bytes <= 0) {
+    // With TLS 1.3 it is only now that the server may say no to a client's certificate.
+    if (tls_ != nullptr && !tls_->error().empty()) {
+      return Break(absl::UnavailableError(tls_->error()), now);
+    }
     if (input_end_ == 0 && greeting_left_ == "V" && server_->dialect() != Dialect::kMeta) {
       // Some proxies hang up on commands that they do not know.
       Close();
@@ -193,11 +232,16 @@ void Connection::OnGreeting(Clock::time_point now) {
     return Break(absl::UnavailableError("closed instead of greeting"), now);
   }
   input_end_ += static_cast<size_t>(bytes);
+  if (greeting_left_ == "S") return OnSaslAnswer(now);
   while (!greeting_left_.empty()) {
     const std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
     const size_t end = input.find("\r\n");
     if (end == std::string_view::npos) {
-      if (input.size() < 1024) return;
+      if (input.size() < 1024) {
+        // Its rest may have arrived as a record of its own.
+        if (tls_ != nullptr && tls_->holds_input()) OnGreeting(now);
+        return;
+      }
       return Break(absl::DataLossError("a greeting without an end"), now);
     }
     const std::string_view line = input.substr(0, end);
@@ -214,6 +258,27 @@ void Connection::OnGreeting(Clock::time_point now) {
   Ready();
 }
 
+void Connection::OnSaslAnswer(Clock::time_point now) {
+  const std::string_view input(input_.get(), input_end_);
+  if (input.size() < protocol::kBinaryHeaderBytes) return;
+  const BinaryAnswer answer = BinaryAnswer::Read(input);
+  if (!answer.is_answer || answer.opcode != BinaryOpcode::kSaslAuth || !answer.fits() ||
+      answer.body_bytes > 1024) {
+    return Break(absl::DataLossError("not an answer of SASL"), now);
+  }
+  const size_t packet = protocol::kBinaryHeaderBytes + answer.body_bytes;
+  if (input.size() < packet) return;
+  if (answer.status != protocol::BinaryStatus::kOk) {
+    const std::string_view text = input.substr(packet - answer.body_bytes, answer.body_bytes);
+    return Break(absl::UnavailableError("authentication failed: " + std::string(text)), now);
+  }
+  if (input.size() > packet) {
+    return Break(absl::DataLossError("a greeting with something after it"), now);
+  }
+  input_begin_ = input_end_ = 0;
+  Ready();
+}
+
 void Connection::Ready() {
   state_ = State::kReady;
   server_->set_dialect(dialect_);
@@ -225,7 +290,8 @@ void Connection::Ready() {
 // end, or bytes that would be taken for the next answer.
 bool Connection::BrokeWhileIdle() const {
   char byte;
-  const ssize_t bytes = recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const ssize_t bytes =
+      tls_ == nullptr ? recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : tls_->Peek();
   return bytes >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
@@ -272,6 +338,14 @@ void Connection::StartBatch(Clock::time_point now) {
   if (was_idle) last_progress_ = now;
 }
 
+ssize_t Connection::Send(iovec* pieces, size_t count) {
+  if (tls_ != nullptr) return tls_->Send(pieces, count);
+  msghdr message = {};
+  message.msg_iov = pieces;
+  message.msg_iovlen = count;
+  return sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 void Connection::Write(Clock::time_point now) {
   while (!sending_.empty()) {
     iovec pieces[kIovMax];
@@ -280,10 +354,7 @@ void Connection::Write(Clock::time_point now) {
       pieces[i].iov_base = const_cast<char*>(sending_[i].bytes.data());
       pieces[i].iov_len = sending_[i].bytes.size();
     }
-    msghdr message = {};
-    message.msg_iov = pieces;
-    message.msg_iovlen = count;
-    const ssize_t sent = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = Send(pieces, count);
     if (sent < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) return;
@@ -313,6 +384,8 @@ void Connection::OnEvents(Clock::time_point now) {
       getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
       return error == 0 ? OnConnected(now) : OnConnectFailed(error, now);
     }
+    case State::kHandshaking:
+      return OnHandshake(now);
     case State::kGreeting:
       return OnGreeting(now);
     case State::kReady:
@@ -325,13 +398,18 @@ void Connection::OnEvents(Clock::time_point now) {
   }
 }
 
+ssize_t Connection::Receive(char* to, size_t bytes) {
+  return tls_ == nullptr ? recv(fd_, to, bytes, MSG_DONTWAIT) : tls_->Receive(to, bytes);
+}
+
 void Connection::Read(Clock::time_point now) {
+  input_held_ = false;
   for (int reads = 0; reads < kReadsMax && state_ == State::kReady && !pending_.empty(); ++reads) {
     std::span<char> target(input_.get() + input_end_, kInputBytes - input_end_);
     const std::span<char> value = reading_ ? reader_.AwaitedValue() : std::span<char>();
     const bool direct = input_begin_ == input_end_ && value.size() >= kDirectReadBytes;
     if (direct) target = value;
-    const ssize_t bytes = recv(fd_, target.data(), target.size(), MSG_DONTWAIT);
+    const ssize_t bytes = Receive(target.data(), target.size());
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (bytes <= 0) return OnClosedByPeer(now);
     last_progress_ = now;
@@ -341,8 +419,10 @@ void Connection::Read(Clock::time_point now) {
       input_end_ += static_cast<size_t>(bytes);
       if (!Parse(now)) return;
     }
-    if (static_cast<size_t>(bytes) < target.size()) return;  // that was all there is
+    const bool all = tls_ == nullptr ? static_cast<size_t>(bytes) < target.size() : tls_->drained();
+    if (all) return;  // that was all there is
   }
+  input_held_ = tls_ != nullptr && !pending_.empty() && tls_->holds_input();
 }
 
 // False when the connection is no more.
@@ -396,6 +476,8 @@ void Connection::FinishFront(Clock::time_point now) {
 
 void Connection::Close() {
   if (fd_ >= 0 && before_close_ != nullptr) before_close_(before_close_with_);
+  tls_.reset();  // says goodbye
+  input_held_ = false;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   state_ = State::kClosed;
@@ -405,6 +487,8 @@ void Connection::Close() {
 // The server went away. Reads it did not begin to answer are asked again on a new connection, once:
 // they change nothing. Of writes nobody knows whether they were carried out.
 void Connection::OnClosedByPeer(Clock::time_point now) {
+  const std::string how =
+      tls_ == nullptr || tls_->error().empty() ? "" : " (" + tls_->error() + ")";
   const bool front_begun = reading_ && !reader_.untouched();
   std::deque<Part*> again;
   if (proven_) {
@@ -430,7 +514,7 @@ void Connection::OnClosedByPeer(Clock::time_point now) {
   }
   if (state_ == State::kClosed) return Connect(now);
   Break(absl::UnavailableError(
-            "the connection was closed before the answer; a write may have been carried out"),
+            "the connection was closed before the answer; a write may have been carried out" + how),
         now);
 }
 

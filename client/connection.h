@@ -13,6 +13,7 @@
 #include "client/answer_reader.h"
 #include "client/call.h"
 #include "client/server_state.h"
+#include "client/tls.h"
 
 namespace cairn {
 
@@ -64,7 +65,7 @@ class Connection {
   std::vector<Call*>& finished() { return finished_; }
 
  private:
-  enum class State : uint8_t { kClosed, kConnecting, kGreeting, kReady };
+  enum class State : uint8_t { kClosed, kConnecting, kHandshaking, kGreeting, kReady };
   static constexpr int kBatchesMax = 2;
 
   struct Pending {
@@ -80,9 +81,13 @@ class Connection {
   void ConnectTo(Clock::time_point now);
   void OnConnected(Clock::time_point now);
   void OnConnectFailed(int error, Clock::time_point now);
+  void OnHandshake(Clock::time_point now);
   void Greet(Clock::time_point now);
   void OnGreeting(Clock::time_point now);
+  void OnSaslAnswer(Clock::time_point now);
   void Ready();
+  ssize_t Receive(char* to, size_t bytes);
+  ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
   void StartBatch(Clock::time_point now);
   void Write(Clock::time_point now);
@@ -100,16 +105,19 @@ class Connection {
   const ClientOptions* const options_;
   const Clock::duration connect_timeout_;
   const Clock::duration request_timeout_;
+  const bool uses_sasl_;
 
   State state_ = State::kClosed;
   int fd_ = -1;
+  std::unique_ptr<TlsStream> tls_;  // null: plain
+  bool input_held_ = false;         // by tls_, and nothing to poll for would tell of it
   void (*before_close_)(void*) = nullptr;
   void* before_close_with_ = nullptr;
   size_t address_ = 0;       // which of the server's addresses is being tried
   bool proven_ = false;      // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
-  std::string_view
-      greeting_left_;  // answers of the greeting still due: 'A'uthentication, 'V'ersion
+  // Answers of the greeting still due: 'A'uthentication, 'V'ersion; or SASL's alone, 'S'.
+  std::string_view greeting_left_;
   Dialect dialect_ = Dialect::kText;
   Clock::time_point connect_deadline_;
   Clock::time_point last_progress_;

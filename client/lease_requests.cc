@@ -14,6 +14,7 @@ void AppendFlag(ByteBuffer* out, std::string_view flag, Number number) {
 }  // namespace
 
 void RequestWriter::LeaseRead(std::string_view key, int64_t lease, int64_t ahead, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) return BinaryRead("gets", key, answer);
   Part::Key& entry = part_->keys.emplace_back();
   entry.answer = answer;
   entry.ends_line = true;
@@ -34,6 +35,7 @@ void RequestWriter::LeaseRead(std::string_view key, int64_t lease, int64_t ahead
 }
 
 void RequestWriter::DeleteIf(std::string_view key, uint64_t cas, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) return BinaryDeleteIf(key, cas, answer);
   if (dialect_ != Dialect::kMeta) {
     // A value that has expired already takes its place: classic text deletes on no condition.
     part_->text.Append("cas ").Append(prefix_).Append(key).Append(" 0 -1 0");
@@ -57,6 +59,7 @@ void RequestWriter::GiveBackStale(std::string_view key, uint64_t cas, uint32_t a
 }
 
 void RequestWriter::Invalidate(std::string_view key, int64_t exptime, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) return BinaryDelete(key, 0, answer);
   if (dialect_ != Dialect::kMeta) {
     part_->text.Append("delete ").Append(prefix_).Append(key).Append("\r\n");
   }
@@ -71,6 +74,9 @@ void RequestWriter::Invalidate(std::string_view key, int64_t exptime, uint32_t a
 
 void RequestWriter::ArithmeticOrStart(bool increment, std::string_view key, uint64_t delta,
                                       uint64_t initial, int64_t exptime, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) {
+    return BinaryArithmetic(increment, key, delta, FirstNumber{initial, exptime}, answer);
+  }
   if (dialect_ != Dialect::kMeta) {
     part_->text.Append(increment ? "incr " : "decr ").Append(prefix_).Append(key);
     AppendFlag(&part_->text, " ", delta);

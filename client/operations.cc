@@ -70,8 +70,10 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
       if (writer == kNoPart) {
         writer = static_cast<uint32_t>(writers.size());
         Part& part = call.AddPart(chosen[used], shape, is_read);
-        // Only the meta protocol tells errors and nothing else.
-        if (shape == AnswerShape::kQuiet && DialectOf(chosen[used]) != Dialect::kMeta) {
+        // Classic text does not tell errors and nothing else.
+        const Dialect dialect = DialectOf(chosen[used]);
+        if (shape == AnswerShape::kQuiet && dialect != Dialect::kMeta &&
+            dialect != Dialect::kBinary) {
           part.shape = AnswerShape::kWord;
         }
         writers.push_back(WriterFor(&part));
@@ -150,7 +152,9 @@ ResultImpl Operations::FlushAll() {
     if (options_.servers[i].down) continue;
     const auto asked = static_cast<uint32_t>(call.parts.size());
     Part& part = call.AddPart(static_cast<uint16_t>(i), AnswerShape::kWord, false);
-    RequestWriter(&part, {}, Dialect::kText).Line("flush_all", "OK", asked);
+    const bool is_binary = DialectOf(part.server) == Dialect::kBinary;
+    const Dialect dialect = is_binary ? Dialect::kBinary : Dialect::kText;
+    RequestWriter(&part, {}, dialect).Line("flush_all", "OK", asked);
     call.answers.emplace_back().part = asked;
   }
   return result;

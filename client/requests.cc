@@ -81,6 +81,7 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
 }
 
 void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) return BinaryRead(verb, key, answer);
   ByteBuffer& text = part_->text;
   const size_t bytes = prefix_.size() + key.size();
   if (line_keys_ == kLineKeysMax || text.size() - line_begin_ + bytes > kLineBytesMax) End();
@@ -98,6 +99,7 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
 }
 
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) return BinaryStore(request, answer);
   const StoreWords words = WordsOf(request.verb);
   const int64_t exptime = Capped(request.exptime);
   const bool quiet = part_->shape == AnswerShape::kQuiet;
@@ -139,6 +141,7 @@ void RequestWriter::Command(ByteBuffer* out, std::string_view verb, std::string_
 }
 
 void RequestWriter::Delete(std::string_view key, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) return BinaryDelete(key, 0, answer);
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "delete ", key, "", None());
   if (dialect_ != Dialect::kText) Command(&part_->meta, "md ", key, "", None());
   part_->success = "DELETED";
@@ -147,6 +150,7 @@ void RequestWriter::Delete(std::string_view key, uint32_t answer) {
 
 void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer) {
   exptime = Capped(exptime);
+  if (dialect_ == Dialect::kBinary) return BinaryTouch(key, exptime, answer);
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "touch ", key, " ", exptime);
   if (dialect_ != Dialect::kText) Command(&part_->meta, "mg ", key, " T", exptime);
   part_->success = "TOUCHED";
@@ -155,6 +159,9 @@ void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer
 
 void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t delta,
                                uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) {
+    return BinaryArithmetic(increment, key, delta, std::nullopt, answer);
+  }
   if (dialect_ != Dialect::kMeta) {
     Command(&part_->text, increment ? "incr " : "decr ", key, " ", delta);
   }
@@ -165,6 +172,7 @@ void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t de
 }
 
 void RequestWriter::Line(std::string_view line, std::string_view success, uint32_t answer) {
+  if (dialect_ == Dialect::kBinary) return BinaryLine(line, answer);
   ByteBuffer& text = part_->text;
   text.Advance(text.Extend(line.size() + 2).Text(line).Text("\r\n"));
   part_->success = success;
@@ -172,6 +180,7 @@ void RequestWriter::Line(std::string_view line, std::string_view success, uint32
 }
 
 void RequestWriter::End() {
+  if (dialect_ == Dialect::kBinary) return BinaryEnd();
   if (part_->shape == AnswerShape::kValues) {
     part_->text.Advance(part_->text.Extend(2).Text("\r\n"));
     part_->keys.back().ends_line = true;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,8 @@ inline constexpr absl::Duration kRelativeTtlMax = absl::Hours(24 * 30);
 /// What protocols call exptime. Beyond kRelativeTtlMax it is a date, hence `now`.
 int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 
+enum class BinaryOpcode : uint8_t;
+
 /// Which command stores.
 enum class StoreVerb : uint8_t { kSet, kAdd, kReplace, kAppend, kPrepend, kCas };
 
@@ -40,9 +43,9 @@ struct StoreRequest {
 };
 
 /// Writes one part's requests. `dialect` is the server's, kUnknown until it was reached: both are
-/// written then. Keys were checked; `answer` is the index in Call::answers that a key's answer is
-/// for. No exptime is written that is later than `exptime_max` seconds, unless that is 0. End() has
-/// to be called after the last request.
+/// written then. With kBinary, packets are. Keys were checked; `answer` is the index in
+/// Call::answers that a key's answer is for. No exptime is written that is later than `exptime_max`
+/// seconds, unless that is 0. End() has to be called after the last request.
 class RequestWriter {
  public:
   RequestWriter(Part* part, std::string_view key_prefix, Dialect dialect, int64_t exptime_max = 0)
@@ -78,13 +81,31 @@ class RequestWriter {
   /// Marks a value as stale and lets it live for `exptime` more; deletes it, in classic text.
   void Invalidate(std::string_view key, int64_t exptime, uint32_t answer);
 
-  /// A line that is the same in both dialects, e.g. "version".
+  /// A line that is the same in both dialects; in the binary one a packet: "version", "flush_all"
+  /// or "stats[ <group>]".
   void Line(std::string_view line, std::string_view success, uint32_t answer);
 
   void End();
 
  private:
   struct None {};
+  // How a number begins that is not there.
+  struct FirstNumber {
+    uint64_t initial;
+    int64_t exptime;
+  };
+  // binary_requests.cc
+  void Packet(BinaryOpcode opcode, std::string_view extras, std::string_view key,
+              std::string_view value = {}, uint64_t cas = 0);
+  void BinaryRead(std::string_view verb, std::string_view key, uint32_t answer);
+  void BinaryStore(const StoreRequest& request, uint32_t answer);
+  void BinaryDelete(std::string_view key, uint64_t cas, uint32_t answer);
+  void BinaryDeleteIf(std::string_view key, uint64_t cas, uint32_t answer);
+  void BinaryTouch(std::string_view key, int64_t exptime, uint32_t answer);
+  void BinaryArithmetic(bool increment, std::string_view key, uint64_t delta,
+                        std::optional<FirstNumber> first, uint32_t answer);
+  void BinaryLine(std::string_view line, uint32_t answer);
+  void BinaryEnd();
   template <typename Number>
   void Command(ByteBuffer* out, std::string_view verb, std::string_view key, std::string_view then,
                const Number& number);

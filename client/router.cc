@@ -32,8 +32,13 @@ absl::Status Router::Init() {
   if (options_.backup_ttl_max != absl::InfiniteDuration()) {
     backup_exptime_max_ = ExptimeOf(options_.backup_ttl_max, absl::UnixEpoch());
   }
+  if (options_.tls.has_value()) {
+    absl::StatusOr<std::unique_ptr<TlsContext>> tls = TlsContext::Make(*options_.tls);
+    if (!tls.ok()) return tls.status();
+    tls_ = std::move(*tls);
+  }
   for (const Server& server : options_.servers) {
-    servers_.push_back(std::make_unique<ServerState>(server, options_, &troubled_));
+    servers_.push_back(std::make_unique<ServerState>(server, options_, tls_.get(), &troubled_));
     // A name that does not resolve is a server that is down.
     if (!server.down) (void)servers_.back()->Resolve();
   }

@@ -16,6 +16,7 @@
 #include "cairn/options.h"
 #include "cairn/placement.h"
 #include "client/server_state.h"
+#include "client/tls.h"
 
 namespace cairn {
 
@@ -70,6 +71,7 @@ class Router {
   std::string_view Hashed(std::string_view key, std::string* prefixed) const;
 
   const ClientOptions& options_;
+  std::unique_ptr<TlsContext> tls_;
   std::vector<std::unique_ptr<ServerState>> servers_;
   std::atomic<int> troubled_{0};  // servers that are paused or on trial
   bool finds_others_ = false;     // requests may go elsewhere than where keys live

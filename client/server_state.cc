@@ -16,16 +16,19 @@ Clock::duration ToClock(absl::Duration duration) {
       absl::ToChronoNanoseconds(std::clamp(duration, absl::ZeroDuration(), century)));
 }
 
-ServerState::ServerState(Server server, const ClientOptions& options, std::atomic<int>* troubled)
+ServerState::ServerState(Server server, const ClientOptions& options, const TlsContext* tls,
+                         std::atomic<int>* troubled)
     : server_(std::move(server)),
       address_(server_.Address()),
       max_fails_(options.max_fails),
       fail_timeout_(ToClock(options.fail_timeout)),
       pause_max_(ToClock(options.pause_max)),
       trial_max_(ToClock(options.connect_timeout) + ToClock(options.request_timeout)),
+      tls_(tls),
       troubled_(troubled),
       next_pause_(fail_timeout_) {
   if (options.protocol == ClientOptions::Protocol::kText) dialect_ = Dialect::kText;
+  if (options.auth == ClientOptions::Auth::kSaslPlain) dialect_ = Dialect::kBinary;
 }
 
 absl::Status ServerState::Resolve() {

@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "cairn/options.h"
 #include "client/call.h"
+#include "client/tls.h"
 
 namespace cairn {
 
@@ -30,11 +31,15 @@ struct SocketAddress {
 /// What is known of a server, for all connections to it. Thread-safe.
 class ServerState {
  public:
-  /// `troubled` outlives it; it is raised while this server is paused or on trial.
-  ServerState(Server server, const ClientOptions& options, std::atomic<int>* troubled);
+  /// `troubled` and `tls` (null: none) outlive it; `troubled` is raised while this server is paused
+  /// or on trial.
+  ServerState(Server server, const ClientOptions& options, const TlsContext* tls,
+              std::atomic<int>* troubled);
 
   const Server& server() const { return server_; }
   const std::string& address() const { return address_; }
+  /// Null: it is spoken to in the clear.
+  const TlsContext* tls() const { return server_.IsUnixSocket() ? nullptr : tls_; }
 
   /// Fills addresses(); an error is also what connecting fails with. Before threads share it.
   absl::Status Resolve();
@@ -74,6 +79,7 @@ class ServerState {
   const Clock::duration fail_timeout_;
   const Clock::duration pause_max_;
   const Clock::duration trial_max_;  // how long a failure may take to show
+  const TlsContext* const tls_;
   std::atomic<int>* const troubled_;
   std::vector<SocketAddress> addresses_;
   absl::Status resolved_;

@@ -4,6 +4,7 @@ find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
 find_package(absl REQUIRED)
 find_package(OpenSSL REQUIRED)
+option(CAIRN_CLIENT_TLS "Build libcairn with TLS; programs that link it then need OpenSSL" ON)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core libevent_pthreads)
 

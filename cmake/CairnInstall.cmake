@@ -30,6 +30,10 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/generated/cairn-config-v
   COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/generated/cairn-config.cmake"
   "${PROJECT_BINARY_DIR}/generated/cairn-config-version.cmake" DESTINATION "${CAIRN_CMAKE_DIR}")
+set(CAIRN_PC_REQUIRES "")
+if(CAIRN_CLIENT_TLS)
+  string(APPEND CAIRN_PC_REQUIRES " libssl libcrypto")
+endif()
 configure_file("${PROJECT_SOURCE_DIR}/cmake/cairn.pc.in"
   "${PROJECT_BINARY_DIR}/generated/cairn.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/generated/cairn.pc"

@@ -19,7 +19,7 @@
 ///   +-----+-----+-----------+-----------------+-----------------------------+--
 ///   [ wide CAS 8 ]      when it does not fit 42 bits (kWideCas)
 ///   [ client flags 4 ]  when not zero (kClientFlags)
-///   [ value bytes 6, first chunk 8 ]  when the value goes on in chunks (kChained)
+///   [ value bytes 6, first chunk 5, last chunk 5 ]  when the value goes on in chunks (kChained)
 ///   key, then the inline bytes of the value: all of it, or its beginning when chained
 ///
 /// A chunk of a large value; the capacity follows from the page's class, every chunk but the last
@@ -50,7 +50,8 @@ inline constexpr size_t kItemHeaderBytes = 16;
 inline constexpr size_t kChunkHeaderBytes = 16;
 inline constexpr size_t kWideCasBytes = 8;
 inline constexpr size_t kClientFlagsBytes = 4;
-inline constexpr size_t kChainBytes = 14;
+inline constexpr size_t kPlaceBytes = 5;
+inline constexpr size_t kChainBytes = 6 + 2 * kPlaceBytes;
 inline constexpr size_t kMaxInlineBytes = (1 << 14) - 1;
 inline constexpr int kCasBits = 42;
 inline constexpr uint64_t kMaxNarrowCas = (uint64_t{1} << kCasBits) - 1;
@@ -175,10 +176,12 @@ class ItemRef {
   uint64_t value_bytes() const {
     return has(kChained) ? LoadAt<uint64_t>(chain_at()) & 0xFFFFFFFFFFFF : inline_bytes();
   }
-  Place first_chunk() const { return LoadAt<Place>(chain_at() + 6); }
-  void set_chain(uint64_t value_bytes, Place first) const {
-    std::memcpy(chain_at(), &value_bytes, 6);
-    StoreAt(chain_at() + 6, first);
+  Place first_chunk() const { return PlaceAt(chain_at() + 6); }
+  Place last_chunk() const { return PlaceAt(chain_at() + 6 + kPlaceBytes); }
+  void set_value_bytes(uint64_t bytes) const { std::memcpy(chain_at(), &bytes, 6); }
+  void set_first_chunk(Place place) const { std::memcpy(chain_at() + 6, &place, kPlaceBytes); }
+  void set_last_chunk(Place place) const {
+    std::memcpy(chain_at() + 6 + kPlaceBytes, &place, kPlaceBytes);
   }
 
   char* inline_value() const { return p_ + ItemPrefixBytes(marks()) + key_bytes(); }
@@ -187,6 +190,11 @@ class ItemRef {
   size_t slot_bytes_used() const { return ItemPrefixBytes(marks()) + key_bytes() + inline_bytes(); }
 
  private:
+  static Place PlaceAt(const char* p) {
+    Place place = 0;
+    std::memcpy(&place, p, kPlaceBytes);
+    return place;
+  }
   char* client_flags_at() const {
     return p_ + kItemHeaderBytes + (has(kWideCas) ? kWideCasBytes : 0);
   }

@@ -66,10 +66,9 @@ void Shard::FreeItem(Place place) {
   const ItemRef item(At(place));
   CountItem(place, -1);
   const bool may_be_read = item.value_bytes() >= kLeastPinnableBytes;
-  Place chunk = item.has(kChained) ? item.first_chunk() : 0;
-  while (chunk != 0) {
-    const Place next = ChunkRef(At(chunk)).next();
-    FreeSlot(chunk, may_be_read);
+  for (ChunkAt chunk = FirstChunk(item); chunk.place != 0;) {
+    const ChunkAt next = ChunkAfter(item, chunk);
+    FreeSlot(chunk.place, may_be_read);
     chunk = next;
   }
   FreeSlot(place, may_be_read);
@@ -183,20 +182,11 @@ void Shard::TouchAccess(ItemRef item, Place place, Time now, bool fetched) {
 }
 
 void Shard::AppendPieces(ItemRef item, PieceList* pieces) const {
-  if (!item.has(kChained)) {
+  if (item.inline_bytes() != 0 || !item.has(kChained)) {
     pieces->emplace_back(item.inline_value(), item.inline_bytes());
-    return;
   }
-  uint64_t left = item.value_bytes();
-  if (item.inline_bytes() != 0) pieces->emplace_back(item.inline_value(), item.inline_bytes());
-  left -= item.inline_bytes();
-  for (Place place = item.first_chunk(); place != 0;) {
-    const ChunkRef chunk(At(place));
-    const uint64_t room = classes_[InfoOf(place).class_id].slot_bytes - kChunkHeaderBytes;
-    const uint64_t here = std::min(left, room);
-    pieces->emplace_back(chunk.bytes(), here);
-    left -= here;
-    place = chunk.next();
+  for (ChunkAt c = FirstChunk(item); c.place != 0; c = ChunkAfter(item, c)) {
+    pieces->emplace_back(ChunkRef(At(c.place)).bytes(), c.bytes);
   }
 }
 
@@ -232,10 +222,8 @@ Pin Shard::PinItem(Place place) {
   if (item.value_bytes() < kLeastPinnableBytes) return Pin();
   auto record = std::make_unique<PinRecord>();
   record->pages.push_back(pool_->PageOf(place));
-  if (item.has(kChained)) {
-    for (Place p = item.first_chunk(); p != 0; p = ChunkRef(At(p)).next()) {
-      record->pages.push_back(pool_->PageOf(p));
-    }
+  for (ChunkAt c = FirstChunk(item); c.place != 0; c = ChunkAfter(item, c)) {
+    record->pages.push_back(pool_->PageOf(c.place));
   }
   for (const PageId page : record->pages) ++pool_->info(page).pins;
   return Pin(this, record.release());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -200,6 +201,33 @@ class Shard {
   uint64_t ItemBytes(ItemRef item) const CAIRN_LOCKED;
   void TouchAccess(ItemRef item, Place place, Time now, bool fetched) CAIRN_LOCKED;
   void AppendPieces(ItemRef item, PieceList* pieces) const CAIRN_LOCKED;
+  /// A chunk of a value and what it holds of it.
+  struct ChunkAt {
+    Place place = 0;  ///< 0: none, the value has ended
+    uint64_t bytes = 0;
+    uint64_t left = 0;  ///< of the value, behind this chunk
+  };
+  /// For a walk along the chunks of an item, which need not have any. REQUIRES: it is complete.
+  ChunkAt FirstChunk(ItemRef item) const CAIRN_LOCKED {
+    if (!item.has(kChained)) return {};
+    return ChunkOf(item.first_chunk(), item.value_bytes() - item.inline_bytes());
+  }
+  /// Looks into no chunk when the last one follows: the head knows where that is, and waiting for
+  /// the memory of one chunk to learn of the next is most of what fetching costs.
+  ChunkAt ChunkAfter(ItemRef item, const ChunkAt& chunk) const CAIRN_LOCKED {
+    if (chunk.left == 0) return {};
+    const Place last = item.last_chunk();
+    // No chunk has less room than one behind it.
+    const bool last_follows = chunk.left <= ChunkRoom(last);
+    return ChunkOf(last_follows ? last : ChunkRef(At(chunk.place)).next(), chunk.left);
+  }
+  ChunkAt ChunkOf(Place place, uint64_t left) const CAIRN_LOCKED {
+    const uint64_t bytes = std::min(left, ChunkRoom(place));
+    return {place, bytes, left - bytes};
+  }
+  uint64_t ChunkRoom(Place place) const {
+    return classes_[InfoOf(place).class_id].slot_bytes - kChunkHeaderBytes;
+  }
   ItemView MakeView(ItemRef item, ClassId class_id, Time now, Pieces value) const;
   void Visit(Place place, ItemView* view, Visitor visit) CAIRN_LOCKED {
     const VisitContext context{this, place};

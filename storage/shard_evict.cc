@@ -148,10 +148,8 @@ bool Shard::MoveItem(Place from, PageQueue to_queue) {
   if (source.write_seconds > target.write_seconds) target.write_seconds = source.write_seconds;
   CountItem(from, -1);
   CountItem(to, 1);
-  if (item.has(kChained)) {
-    for (Place p = item.first_chunk(); p != 0; p = ChunkRef(At(p)).next()) {
-      ChunkRef(At(p)).set_owner(to);
-    }
+  for (ChunkAt c = FirstChunk(item); c.place != 0; c = ChunkAfter(item, c)) {
+    ChunkRef(At(c.place)).set_owner(to);
   }
   FreeSlot(from, /*may_be_read=*/false);  // only pages without pins are swept
   return true;
@@ -163,12 +161,16 @@ bool Shard::MoveChunk(Place from, PageQueue to_queue) {
   if (to == 0) return false;
   const ChunkRef chunk(At(from));
   std::memcpy(At(to), At(from), classes_[id].slot_bytes);
-  if (chunk.next() != 0) ChunkRef(At(chunk.next())).set_prev(to);
+  const ItemRef owner(At(chunk.owner()));
+  if (chunk.next() != 0) {
+    ChunkRef(At(chunk.next())).set_prev(to);
+  } else {
+    owner.set_last_chunk(to);
+  }
   if (chunk.prev() != 0) {
     ChunkRef(At(chunk.prev())).set_next(to);
   } else {
-    const ItemRef owner(At(chunk.owner()));
-    owner.set_chain(owner.value_bytes(), to);
+    owner.set_first_chunk(to);
   }
   FreeSlot(from, /*may_be_read=*/false);
   return true;

@@ -90,8 +90,8 @@ std::optional<uint64_t> Shard::NumberIn(ItemRef item) const {
 bool Shard::IsRead(ItemRef item, Place place) const {
   if (!item.has(kChained)) return !MayRewrite(item, place);
   if (InfoOf(place).pins != 0) return true;
-  for (Place chunk = item.first_chunk(); chunk != 0; chunk = ChunkRef(At(chunk)).next()) {
-    if (InfoOf(chunk).pins != 0) return true;
+  for (ChunkAt c = FirstChunk(item); c.place != 0; c = ChunkAfter(item, c)) {
+    if (InfoOf(c.place).pins != 0) return true;
   }
   return false;
 }

@@ -157,6 +157,9 @@ absl::Status Shard::CheckPage(PageId page, uint64_t* items, uint64_t* bytes) con
       reserved += owner == kSlotReserved;
       if (chunk.next() != 0 && ChunkRef(At(chunk.next())).prev() != place)
         return wrong("a torn chain");
+      const ItemRef head(At(chunk.owner()));
+      if (chunk.prev() == 0 && head.first_chunk() != place) return wrong("another first chunk");
+      if (chunk.next() == 0 && head.last_chunk() != place) return wrong("another last chunk");
       continue;
     }
     if (!SlotIsItem(p)) continue;

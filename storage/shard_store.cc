@@ -170,11 +170,14 @@ bool Shard::ReserveSome(Reservation::Impl* reservation, Time now) {
     const Place prev = pieces.size() == 1 ? 0 : pieces.back().place;
     const ChunkRef chunk(At(place));
     chunk.Init(kSlotChunk, pieces.front().place, prev, 0);
+    const ItemRef head(At(pieces.front().place));
     if (prev != 0) {
       ChunkRef(At(prev)).set_next(place);
     } else {
-      ItemRef(At(pieces.front().place)).set_chain(layout.value_bytes, place);
+      head.set_value_bytes(layout.value_bytes);
+      head.set_first_chunk(place);
     }
+    head.set_last_chunk(place);
     const uint64_t offset = pieces.back().offset + pieces.back().bytes;
     const uint64_t room = classes_[id].slot_bytes - kChunkHeaderBytes;
     pieces.push_back({place, chunk.bytes(), offset, std::min(room, layout.value_bytes - offset)});

@@ -14,6 +14,7 @@
 #include "cairn/client.h"
 #include "tests/catch.h"
 #include "tests/client/server_process.h"
+#include "tests/client/wait.h"
 
 #if defined(__cpp_impl_coroutine)
 #include <coroutine>
@@ -36,14 +37,6 @@ std::unique_ptr<Client> Connect(const ClientOptions& options) {
   auto made = Client::Make(options);
   REQUIRE(made.ok());
   return std::move(*made);
-}
-
-// Waits for a call on another thread's loop.
-template <typename T>
-T Wait(AsyncResult<T> call) {
-  std::promise<T> promise;
-  std::move(call).Then([&promise](T value) { promise.set_value(std::move(value)); });
-  return promise.get_future().get();
 }
 
 void TestEveryCall(AsyncClient& async) {

@@ -49,6 +49,14 @@ class Conversation {
     }
     input_.erase(0, bytes);
   }
+  /// As many, or fewer at the end of the conversation.
+  std::string Bytes(size_t bytes) {
+    while (input_.size() < bytes && ReadMore()) {
+    }
+    std::string taken = input_.substr(0, bytes);
+    input_.erase(0, bytes);
+    return taken;
+  }
   void Send(std::string_view text) {
     while (!text.empty()) {
       const ssize_t sent = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);

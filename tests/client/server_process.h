@@ -21,7 +21,12 @@ namespace cairn {
 class ServerProcess {
  public:
   /// "cairnd" is the one that was built; any other name is looked up in PATH.
-  explicit ServerProcess(std::string program = "cairnd") : program_(std::move(program)) {
+  /// `options` are more of its command line, `variables` ("NAME=value") of its environment.
+  explicit ServerProcess(std::string program = "cairnd", std::vector<std::string> options = {},
+                         std::vector<std::string> variables = {})
+      : program_(std::move(program)),
+        options_(std::move(options)),
+        variables_(std::move(variables)) {
     port_ = FreePort();
     Start();
   }
@@ -43,11 +48,19 @@ class ServerProcess {
     std::vector<std::string> words = {program_, "-l", "127.0.0.1", "-p", port, "-U",
                                       "0",      "-m", "256",       "-t", "2"};
     if (user != nullptr) words.insert(words.end(), {"-u", user->pw_name});
+    words.insert(words.end(), options_.begin(), options_.end());
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
+    char** end = environ;
+    while (*end != nullptr) ++end;
+    std::vector<char*> environment(environ, end);
+    for (std::string& variable : variables_) environment.push_back(variable.data());
+    environment.push_back(nullptr);
     const std::string path = program_ == "cairnd" ? CAIRN_CAIRND : program_;
-    if (posix_spawnp(&pid_, path.c_str(), nullptr, nullptr, arguments.data(), environ) != 0) {
+    if (posix_spawnp(&pid_, path.c_str(), nullptr, nullptr, arguments.data(), environment.data()) !=
+        0) {
       pid_ = -1;
       return;
     }
@@ -88,6 +101,8 @@ class ServerProcess {
   }
 
   const std::string program_;
+  const std::vector<std::string> options_;
+  std::vector<std::string> variables_;
   uint16_t port_ = 0;
   pid_t pid_ = -1;
 };

@@ -52,9 +52,12 @@ struct Understood {
 };
 
 Understood Understand(uint8_t kind, std::string_view bytes, size_t piece, bool direct) {
-  const Dialect dialect = (kind & 0x80) != 0 ? Dialect::kMeta : Dialect::kText;
+  const Dialect dialects[] = {Dialect::kText, Dialect::kBinary, Dialect::kMeta, Dialect::kBinary};
+  const Dialect dialect = dialects[kind >> 6];
   CallRef call;
-  Ask(*call, kind, dialect);
+  Ask(*call, kind & 0x3f, dialect);
+  // Not a number that differs from run to run.
+  call->parts[0].opaque = 0x100;
   AnswerReader reader;
   reader.Start(&call->parts[0], dialect);
   Understood understood;

@@ -57,7 +57,9 @@ TEST_CASE("An item's fields do not touch each other") {
   CHECK(item.set_cas(0xfedcba9876543210));
   item.set_access(0x2aaaaa);
   item.set_client_flags(0xcafe1234);
-  item.set_chain(0x123456789abc, 0xfedcba987);
+  item.set_value_bytes(0x123456789abc);
+  item.set_first_chunk(0xfedcba987);
+  item.set_last_chunk(0xabcdef012);
   item.Mark(kStale | kFetched);
   CHECK(item.key() == "the key");
   CHECK(item.inline_bytes() == 12345);
@@ -68,6 +70,7 @@ TEST_CASE("An item's fields do not touch each other") {
   CHECK(item.client_flags() == 0xcafe1234);
   CHECK(item.value_bytes() == 0x123456789abc);
   CHECK(item.first_chunk() == 0xfedcba987);
+  CHECK(item.last_chunk() == 0xabcdef012);
   CHECK((item.has(kStale) && item.has(kFetched) && !item.has(kTokenSent)));
   CHECK(slot[ItemPrefixBytes(marks) + 7] == 0x5a);
 }

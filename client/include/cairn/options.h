@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/time/time.h"
 #include "cairn/placement.h"
 #include "cairn/server.h"
+#include "cairn/tls.h"
 
 namespace cairn {
 
@@ -55,11 +57,23 @@ struct ClientOptions {
   };
   Protocol protocol = Protocol::kAuto;
 
-  /// Name and password of memcached's ASCII authentication (-Y); none when empty.
+  /// What connections begin with; nothing when `username` is empty.
   std::string username;
   std::string password;
+  enum class Auth : uint8_t {
+    kAscii,  ///< memcached's ASCII authentication (-Y).
+    /// SASL PLAIN (-S). Such servers speak the binary protocol only: `protocol` is not looked at,
+    /// and leases are what they are with classic text. PLAIN sends the password as it is: TLS
+    /// hides it.
+    kSaslPlain,
+  };
+  Auth auth = Auth::kAscii;
 
-  /// Until a connection is up, all its addresses, authentication and the version included.
+  /// TLS to all servers but those at UNIX sockets; without it, none. Unimplemented when the library
+  /// was built without OpenSSL.
+  std::optional<TlsOptions> tls;
+
+  /// Until a connection is up, all its addresses, TLS, authentication and the version included.
   absl::Duration connect_timeout = absl::Milliseconds(250);
   /// How long a server that owes an answer may send nothing (and take nothing) before it counts as
   /// hung: its connection is closed and all that waited on it fails.
