@@ -20,6 +20,7 @@ namespace cairn {
 
 class AsyncCall;
 class Call;
+class ValueCodec;
 class Waiter;
 
 using Clock = std::chrono::steady_clock;
@@ -145,6 +146,8 @@ class Call {
   /// Its caller has gone: what was not sent need not be.
   std::atomic<bool> abandoned{false};
   Arena arena;
+  /// What unpacks its values when it has returned; null: nothing.
+  const ValueCodec* codec = nullptr;
   /// Who waits while another thread does the work; the channel's.
   Waiter* waiter = nullptr;
   /// Whom to tell instead when nobody waits; the event driver's.

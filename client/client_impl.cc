@@ -58,6 +58,12 @@ size_t ThreadNumber() {
 
 absl::Status Client::Impl::Init() {
   if (absl::Status status = CheckOptions(options_); !status.ok()) return status;
+  if (options_.compression.has_value()) {
+    absl::StatusOr<std::unique_ptr<ValueCodec>> codec = ValueCodec::Make(*options_.compression);
+    if (!codec.ok()) return codec.status();
+    codec_ = std::move(*codec);
+    operations_.set_codec(codec_.get());
+  }
   if (absl::Status status = router_.Init(); !status.ok()) return status;
   for (size_t i = 0; i < options_.connections_per_server; ++i) {
     absl::StatusOr<std::unique_ptr<Channel>> channel = Channel::Make(servers(), &options_);

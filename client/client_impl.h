@@ -15,6 +15,7 @@
 #include "client/router.h"
 #include "client/server_state.h"
 #include "client/step.h"
+#include "client/value_codec.h"
 
 namespace cairn {
 
@@ -83,6 +84,7 @@ class Client::Impl {
 
   const ClientOptions options_;
   const Clock::duration call_timeout_ = ToClock(options_.call_timeout);
+  std::unique_ptr<ValueCodec> codec_;
   Router router_{&options_};
   Operations operations_{&options_, &router_};
   std::vector<std::unique_ptr<Channel>> channels_;

@@ -29,6 +29,10 @@ constexpr int kReadsMax = 32;
 
 std::string ErrorText(int error) { return std::generic_category().message(error); }
 
+absl::Status CannotConnect(int error) {
+  return absl::UnavailableError("cannot connect: " + ErrorText(error));
+}
+
 // "VERSION 1.6.45": the meta commands as they are today exist since 1.6.12.
 Dialect DialectOfVersion(std::string_view line) {
   constexpr std::string_view kWord = "VERSION ";
@@ -143,7 +147,7 @@ short Connection::interest() const {
 
 Clock::time_point Connection::deadline() const {
   if (input_held_) return Clock::time_point();
-  if (state_ != State::kClosed && state_ != State::kReady) return connect_deadline_;
+  if (state_ != State::kClosed && state_ != State::kReady) return address_deadline_;
   if (state_ == State::kReady && !pending_.empty()) return last_progress_ + request_timeout_;
   return Clock::time_point::max();
 }
@@ -154,7 +158,7 @@ void Connection::OnDeadline(Clock::time_point now) {
     counters_->request_timeouts.Add(1);
     Break(absl::DeadlineExceededError("no answer within the request timeout"), now);
   } else {
-    Break(absl::DeadlineExceededError("no connection within the connect timeout"), now);
+    OnAddressFailed(absl::DeadlineExceededError("no connection within the connect timeout"), now);
   }
 }
 
@@ -167,16 +171,18 @@ void Connection::RecordLatency(const Part& part, Clock::time_point now) {
 // --- Connecting
 
 void Connection::Connect(Clock::time_point now) {
-  if (absl::Status admitted = server_->Admit(now); !admitted.ok()) {
-    return FailQueue(admitted, Ending::kLeftAlone, now);
-  }
+  absl::StatusOr<AddressBook::Addresses> admitted = server_->Admit(now);
+  if (!admitted.ok()) return FailQueue(admitted.status(), Ending::kLeftAlone, now);
+  addresses_ = std::move(*admitted);
   connect_deadline_ = now + connect_timeout_;
   address_ = 0;
   ConnectTo(now);
 }
 
 void Connection::ConnectTo(Clock::time_point now) {
-  const SocketAddress& address = server_->addresses()[address_];
+  const SocketAddress& address = (*addresses_)[address_];
+  const auto addresses_left = static_cast<Clock::rep>(addresses_->size() - address_);
+  address_deadline_ = now + (connect_deadline_ - now) / addresses_left;
   fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) {
     return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
@@ -189,13 +195,14 @@ void Connection::ConnectTo(Clock::time_point now) {
   state_ = State::kConnecting;
   const auto* const raw = reinterpret_cast<const sockaddr*>(&address.bytes);
   if (connect(fd_, raw, address.size) == 0) return OnConnected(now);
-  if (errno != EINPROGRESS) OnConnectFailed(errno, now);
+  if (errno != EINPROGRESS) OnAddressFailed(CannotConnect(errno), now);
 }
 
-void Connection::OnConnectFailed(int error, Clock::time_point now) {
+// The next one has its turn, if there is one.
+void Connection::OnAddressFailed(const absl::Status& why, Clock::time_point now) {
   Close();
-  if (++address_ < server_->addresses().size()) return ConnectTo(now);
-  Break(absl::UnavailableError("cannot connect: " + ErrorText(error)), now);
+  if (++address_ < addresses_->size()) return ConnectTo(now);
+  Break(why, now);
 }
 
 void Connection::OnConnected(Clock::time_point now) {
@@ -212,7 +219,7 @@ void Connection::OnConnected(Clock::time_point now) {
 
 void Connection::OnHandshake(Clock::time_point now) {
   if (tls_->Handshake() == 1) return Greet(now);
-  if (errno != EAGAIN) Break(absl::UnavailableError(tls_->error()), now);
+  if (errno != EAGAIN) OnAddressFailed(absl::UnavailableError(tls_->error()), now);
 }
 
 void Connection::Greet(Clock::time_point now) {
@@ -250,7 +257,7 @@ void Connection::OnGreeting(Clock::time_point now) {
   if (bytes <= 0) {
     // With TLS 1.3 it is only now that the server may say no to a client's certificate.
     if (tls_ != nullptr && !tls_->error().empty()) {
-      return Break(absl::UnavailableError(tls_->error()), now);
+      return OnAddressFailed(absl::UnavailableError(tls_->error()), now);
     }
     if (input_end_ == 0 && greeting_left_ == "V" && server_->dialect() != Dialect::kMeta) {
       // Some proxies hang up on commands that they do not know.
@@ -258,7 +265,7 @@ void Connection::OnGreeting(Clock::time_point now) {
       ask_version_ = false;
       return ConnectTo(now);
     }
-    return Break(absl::UnavailableError("closed instead of greeting"), now);
+    return OnAddressFailed(absl::UnavailableError("closed instead of greeting"), now);
   }
   input_end_ += static_cast<size_t>(bytes);
   counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
@@ -310,6 +317,10 @@ void Connection::OnSaslAnswer(Clock::time_point now) {
 }
 
 void Connection::Ready() {
+  if (address_ > 0) {
+    server_->addresses().Worked((*addresses_)[address_]);
+    address_ = 0;
+  }
   state_ = State::kReady;
   counters_->made.Add(1);
   if (was_up_) counters_->replaced.Add(1);
@@ -418,7 +429,7 @@ void Connection::OnEvents(Clock::time_point now) {
       int error = 0;
       socklen_t size = sizeof(error);
       getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
-      return error == 0 ? OnConnected(now) : OnConnectFailed(error, now);
+      return error == 0 ? OnConnected(now) : OnAddressFailed(CannotConnect(error), now);
     }
     case State::kHandshaking:
       return OnHandshake(now);

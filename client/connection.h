@@ -81,7 +81,7 @@ class Connection {
   void Connect(Clock::time_point now);
   void ConnectTo(Clock::time_point now);
   void OnConnected(Clock::time_point now);
-  void OnConnectFailed(int error, Clock::time_point now);
+  void OnAddressFailed(const absl::Status& why, Clock::time_point now);
   void OnHandshake(Clock::time_point now);
   void Greet(Clock::time_point now);
   void OnGreeting(Clock::time_point now);
@@ -116,14 +116,16 @@ class Connection {
   bool input_held_ = false;         // by tls_, and nothing to poll for would tell of it
   void (*before_close_)(void*) = nullptr;
   void* before_close_with_ = nullptr;
-  size_t address_ = 0;       // which of the server's addresses is being tried
-  bool was_up_ = false;      // some time before
-  bool proven_ = false;      // it has answered something since it was made
+  AddressBook::Addresses addresses_;  // of the server, as of when connecting began
+  size_t address_ = 0;                // which of them is being tried
+  bool was_up_ = false;               // some time before
+  bool proven_ = false;               // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
   // Answers of the greeting still due: 'A'uthentication, 'V'ersion; or SASL's alone, 'S'.
   std::string_view greeting_left_;
   Dialect dialect_ = Dialect::kText;
   Clock::time_point connect_deadline_;
+  Clock::time_point address_deadline_;  // when the next one has its turn
   Clock::time_point last_progress_;
 
   std::deque<Part*> queue_;      // not begun

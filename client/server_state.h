@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/socket.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -13,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "cairn/options.h"
+#include "client/address_book.h"
 #include "client/call.h"
 #include "client/counters.h"
 #include "client/tls.h"
@@ -21,11 +20,6 @@ namespace cairn {
 
 /// An absl::Duration in the clock's terms; infinite and absurd ones become a century.
 Clock::duration ToClock(absl::Duration duration);
-
-struct SocketAddress {
-  sockaddr_storage bytes = {};
-  socklen_t size = 0;
-};
 
 /// What is known of a server, for all connections to it. Thread-safe.
 class ServerState {
@@ -40,13 +34,12 @@ class ServerState {
   /// Null: it is spoken to in the clear.
   const TlsContext* tls() const { return server_.IsUnixSocket() ? nullptr : tls_; }
 
-  /// Fills addresses(); an error is also what connecting fails with. Before threads share it.
-  absl::Status Resolve();
-  const std::vector<SocketAddress>& addresses() const { return addresses_; }
+  /// Where it is. A failure has its name looked up again.
+  AddressBook& addresses() { return addresses_; }
 
-  /// Whether it may be connected to now, which after a pause is one trial for one asker. Otherwise
+  /// Where it may be connected to now, which after a pause is one trial for one asker. Otherwise
   /// Unavailable, with the last failure in the message.
-  absl::Status Admit(Clock::time_point now);
+  absl::StatusOr<AddressBook::Addresses> Admit(Clock::time_point now);
   /// It has answered.
   void Succeeded(Clock::time_point now);
   /// Counts; true when this begins a pause.
@@ -73,6 +66,7 @@ class ServerState {
   void set_dialect(Dialect dialect) { dialect_.store(dialect, std::memory_order_relaxed); }
 
  private:
+  absl::Status AdmitTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginTrial(Clock::time_point now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Server server_;
@@ -83,8 +77,7 @@ class ServerState {
   const Clock::duration trial_max_;  // how long a failure may take to show
   const TlsContext* const tls_;
   std::atomic<int>* const troubled_;
-  std::vector<SocketAddress> addresses_;
-  absl::Status resolved_;
+  AddressBook addresses_;
   std::atomic<Dialect> dialect_{Dialect::kUnknown};
   // 0 when it is well. Until then others keep away: for the pause, or for the time a trial may
   // take.
