@@ -4,6 +4,7 @@
 
 #include "client/client_impl.h"
 #include "client/event_driver.h"
+#include "client/lease_steps.h"
 
 namespace cairn {
 
@@ -14,13 +15,40 @@ struct AsyncClient::Loop {
 template <typename T>
 struct AsyncResult<T>::State final : AsyncCall {
   void Done() override {
+    if (step != nullptr && !TakeStep()) return;
     if (then == nullptr) return resume(address);  // which may destroy this
     const std::unique_ptr<State> own(this);
-    then(convert(std::move(result)));
+    then(Outcome());
+  }
+
+  // Of a call of several requests: false when there is another one, which is under way then.
+  bool TakeStep() {
+    const typename Step<T>::Then take = std::exchange(step, nullptr);
+    Step<T> next = take(std::move(result));
+    if (next.outcome.has_value()) {
+      outcome = std::move(next.outcome);
+      return true;
+    }
+    const uint64_t context = trace_context;
+    result = *std::move(next.request);
+    result.call->begun = Clock::now();
+    result.call->trace_context = context;
+    step = std::move(next.then);
+    driver->Submit(this);
+    return false;
+  }
+
+  T Outcome() {
+    // It was never begun, for want of a loop or of a key that can be asked for.
+    if (step != nullptr) outcome = std::exchange(step, nullptr)(std::move(result)).outcome;
+    return outcome.has_value() ? *std::move(outcome) : convert(std::move(result));
   }
 
   EventDriver* driver = nullptr;
   T (*convert)(ResultImpl&&) = nullptr;
+  typename Step<T>::Then step;  // what to make of the answer of this request
+  std::optional<T> outcome;     // known without, or since the last request's answer
+  uint64_t trace_context = 0;
   std::function<void(T)> then;
   void (*resume)(void*) = nullptr;
   void* address = nullptr;
@@ -58,7 +86,7 @@ void AsyncResult<T>::Start(void (*resume)(void*), void* address) {
 
 template <typename T>
 T AsyncResult<T>::await_resume() {
-  return state_->convert(std::move(state_->result));
+  return state_->Outcome();
 }
 
 template class AsyncResult<absl::StatusOr<std::optional<std::string>>>;
@@ -66,6 +94,7 @@ template class AsyncResult<absl::StatusOr<std::optional<Item>>>;
 template class AsyncResult<absl::StatusOr<std::optional<uint64_t>>>;
 template class AsyncResult<absl::StatusOr<bool>>;
 template class AsyncResult<absl::StatusOr<CasOutcome>>;
+template class AsyncResult<absl::StatusOr<LeasedItem>>;
 template class AsyncResult<absl::Status>;
 template class AsyncResult<MultiGetResult>;
 template class AsyncResult<MultiWriteResult>;
@@ -97,7 +126,7 @@ AsyncResult<T> AsyncClient::Prepared(ResultImpl&& result, absl::Duration timeout
   state->deadline = impl_->DeadlineAfter(timeout, call.begun);
   if (Tracer* const tracer = impl_->options().tracer.get();
       tracer != nullptr && !call.parts.empty()) {
-    call.trace_context = tracer->OnBegin();
+    call.trace_context = state->trace_context = tracer->OnBegin();
   }
   if (loop_->driver.ok()) {
     state->driver = loop_->driver->get();
@@ -105,6 +134,15 @@ AsyncResult<T> AsyncClient::Prepared(ResultImpl&& result, absl::Duration timeout
     state->result.RefuseFrom(0, loop_->driver.status());
   }
   return AsyncResult<T>(std::move(state));
+}
+
+template <typename T>
+AsyncResult<T> AsyncClient::Prepared(Step<T>&& step, absl::Duration timeout) {
+  ResultImpl request = step.request.has_value() ? *std::move(step.request) : ResultImpl();
+  AsyncResult<T> prepared = Prepared<T>(std::move(request), timeout, nullptr);
+  prepared.state_->step = std::move(step.then);
+  prepared.state_->outcome = std::move(step.outcome);
+  return prepared;
 }
 
 AsyncResult<absl::StatusOr<std::optional<std::string>>> AsyncClient::Get(
@@ -213,6 +251,40 @@ AsyncResult<MultiWriteResult> AsyncClient::TouchMulti(std::span<const std::strin
   return Prepared(
       impl_->operations().TouchMany(keys, ttl, {}), options.timeout,
       +[](ResultImpl&& result) { return MultiWriteResult(std::move(result)); });
+}
+
+AsyncResult<absl::StatusOr<LeasedItem>> AsyncClient::GetWithLease(std::string_view key,
+                                                                  const LeaseOptions& options) {
+  return Prepared(Client::Leases::Get(impl_, key, options), options.timeout);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::SetWithLease(std::string_view key,
+                                                            std::string_view value,
+                                                            const LeaseToken& token,
+                                                            const WriteOptions& options) {
+  return Prepared(Client::Leases::Set(impl_, key, value, token, options), options.timeout);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::ReleaseLease(std::string_view key,
+                                                            const LeaseToken& token,
+                                                            const CallOptions& options) {
+  return Prepared(Client::Leases::Release(impl_, key, token), options.timeout);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::DeleteAndLease(std::string_view key,
+                                                              const CallOptions& options) {
+  return Invalidate(key, absl::ZeroDuration(), options);
+}
+
+AsyncResult<absl::StatusOr<bool>> AsyncClient::Invalidate(std::string_view key,
+                                                          absl::Duration stale_for,
+                                                          const CallOptions& options) {
+  return Prepared(Client::Leases::Invalidate(impl_, key, stale_for), options.timeout);
+}
+
+AsyncResult<absl::StatusOr<CasOutcome>> AsyncClient::DeleteIf(std::string_view key, uint64_t cas,
+                                                              const CallOptions& options) {
+  return Prepared(Client::Leases::DeleteIf(impl_, key, cas), options.timeout, CasOutcomeOf);
 }
 
 }  // namespace cairn

@@ -141,7 +141,8 @@ class Call {
   std::atomic<uint32_t> parts_left{0};
   /// When it began, its requests being written; of a bulk call, its latest wave.
   Clock::time_point begun;
-  uint64_t trace_context = 0;  ///< What Tracer::OnBegin() said.
+  bool traced = false;         ///< The tracer knows of it:
+  uint64_t trace_context = 0;  ///< what Tracer::OnBegin() said.
   /// Its caller has gone: what was not sent need not be.
   std::atomic<bool> abandoned{false};
   Arena arena;

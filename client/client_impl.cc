@@ -75,7 +75,8 @@ absl::Status Client::Impl::Init() {
 
 bool Client::Impl::Run(Call& call, Clock::time_point now, Clock::time_point deadline) {
   call.begun = now;
-  if (options_.tracer != nullptr && call.submitted == 0) {
+  if (options_.tracer != nullptr && !call.traced) {
+    call.traced = true;
     call.trace_context = options_.tracer->OnBegin();
   }
   call.parts_left.store(static_cast<uint32_t>(call.parts.size() - call.submitted),

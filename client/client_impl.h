@@ -14,6 +14,7 @@
 #include "client/result_impl.h"
 #include "client/router.h"
 #include "client/server_state.h"
+#include "client/step.h"
 #include "client/value_codec.h"
 
 namespace cairn {
@@ -32,6 +33,28 @@ class Client::Impl {
   /// Made when it is first asked for.
   AsyncClient& Async() ABSL_LOCKS_EXCLUDED(async_mutex_);
 
+  /// Runs steps, and waits for them: for all together no longer than `timeout`.
+  template <typename T>
+  T RanSteps(Step<T> step, absl::Duration timeout) {
+    Clock::time_point now = Clock::now();
+    const Clock::time_point deadline = DeadlineAfter(timeout, now);
+    bool traced = false;
+    uint64_t context = 0;
+    while (!step.outcome.has_value()) {
+      ResultImpl& request = *step.request;
+      request.call->traced = traced;
+      request.call->trace_context = context;
+      if (!request.call->parts.empty()) Run(*request.call, now, deadline);
+      traced = request.call->traced;
+      context = request.call->trace_context;
+      request.Snapshot();
+      // The function is not to be replaced while it runs.
+      const typename Step<T>::Then then = std::move(step.then);
+      step = then(std::move(request));
+      now = Clock::now();
+    }
+    return *std::move(step.outcome);
+  }
   /// Runs what was prepared, and waits for it.
   ResultImpl Ran(ResultImpl result, absl::Duration timeout) {
     if (!result.call->parts.empty()) {

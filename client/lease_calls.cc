@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "cairn/client.h"
 #include "client/client_impl.h"
+#include "client/lease_steps.h"
 #include "client/random_id.h"
 #include "client/sha256.h"
 
@@ -37,151 +38,273 @@ bool SpokeMeta(const ResultImpl& result, size_t i) {
   return !result.call->parts[result.call->answers[i].part].meta.empty();
 }
 
+using Done = Step<absl::StatusOr<bool>>;
+
+Done SayWhetherDone(ResultImpl result) { return Done::Over(WasDone(std::move(result))); }
+
 }  // namespace
 
-/// The lock in place of the server's leases. All of it happens on the key's server.
+/// The lock in place of the server's leases: what is asked about it. All of it on the key's server.
 class Client::Lock {
  public:
-  Lock(Client* client, std::string_view key, absl::Duration timeout)
-      : impl_(*client->impl_),
-        server_(impl_.router().Look(key)),
-        key_(LockKey(impl_.options().key_prefix, key)),
-        timeout_(timeout) {}
+  Lock(Impl* impl, std::string_view key)
+      : operations_(impl->operations()),
+        server_(impl->router().Look(key)),
+        key_(LockKey(impl->options().key_prefix, key)) {}
 
-  absl::StatusOr<bool> Add(std::string_view token, absl::Duration ttl) {
+  ResultImpl Add(std::string_view token, absl::Duration ttl) const {
     const StoreRequest request{StoreVerb::kAdd, key_, token, 0, ExptimeOf(ttl, absl::Now()), 0};
-    return WasDone(
-        Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); }));
+    return Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); });
+  }
+  ResultImpl Read() const {
+    return Ask(AnswerShape::kValues, true,
+               [&](RequestWriter& writer) { writer.Read("gets", key_, 0); });
+  }
+  ResultImpl DeleteIf(uint64_t cas) const {
+    return Ask(AnswerShape::kWord, false,
+               [&](RequestWriter& writer) { writer.DeleteIf(key_, cas, 0); });
+  }
+  ResultImpl Delete() const {
+    return Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Delete(key_, 0); });
   }
 
-  absl::StatusOr<std::optional<Item>> Read() {
-    return ItemOf(Ask(AnswerShape::kValues, true,
-                      [&](RequestWriter& writer) { writer.Read("gets", key_, 0); }));
-  }
-
-  // Only if it is still the one with `token`: false when it is not.
-  absl::StatusOr<bool> Remove(std::string_view token) {
-    const absl::StatusOr<std::optional<Item>> found = Read();
-    if (!found.ok()) return found.status();
-    if (!found->has_value() || (*found)->value != token) return false;
-    return WasDone(Ask(AnswerShape::kWord, false,
-                       [&](RequestWriter& writer) { writer.DeleteIf(key_, (*found)->cas, 0); }));
-  }
-
-  absl::Status RemoveAnyones() {
-    return Ask(AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Delete(key_, 0); })
-        .StatusOf(0);
+  /// Removes it if it is still the one with `token`, and says in `then` whether it was.
+  template <typename T>
+  Step<T> Remove(std::string token,
+                 std::function<Step<T>(const absl::StatusOr<bool>&)> then) const {
+    return Step<T>::Ask(
+        Read(), [lock = *this, token = std::move(token), then = std::move(then)](ResultImpl read) {
+          const absl::StatusOr<std::optional<Item>> found = ItemOf(std::move(read));
+          if (!found.ok()) return then(found.status());
+          if (!found->has_value() || (*found)->value != token) return then(false);
+          return Step<T>::Ask(lock.DeleteIf((*found)->cas), [then](ResultImpl deleted) {
+            return then(WasDone(std::move(deleted)));
+          });
+        });
   }
 
  private:
   ResultImpl Ask(AnswerShape shape, bool is_read,
-                 const std::function<void(RequestWriter&)>& write) {
-    return impl_.Ran(impl_.operations().AskServer(server_, shape, is_read, write), timeout_);
+                 const std::function<void(RequestWriter&)>& write) const {
+    return operations_.AskServer(server_, shape, is_read, write);
   }
 
-  Impl& impl_;
+  Operations& operations_;
   const uint16_t server_;
   const std::string key_;
-  const absl::Duration timeout_;
 };
 
-/// Asks, and reads the answers to LeaseRead.
-class Client::Leases {
- public:
-  static ResultImpl Ask(Impl& impl, std::string_view key, AnswerShape shape, bool is_read,
-                        absl::Duration timeout, const std::function<void(RequestWriter&)>& write) {
-    return impl.Ran(impl.operations().Ask(key, shape, is_read, write), timeout);
+// What the answers to LeaseRead say. `meta`: by that protocol; otherwise there is a value, or there
+// is none.
+LeasedItem Client::Leases::ItemOf(const Answer& answer, AnswerState state, bool meta) {
+  LeasedItem item;
+  if (state != AnswerState::kHit) return item;
+  item.flags = answer.flags;
+  item.cas = answer.number;
+  item.won = (answer.lease & kLeaseWon) != 0;
+  item.taken = !item.won && (answer.lease & kLeaseTaken) != 0;
+  item.stale = (answer.lease & kLeaseStale) != 0;
+  if (item.won || item.taken) item.lease_id = answer.number;
+  // What stands in a missing value's place. An empty value that can be won is as good as none.
+  const bool is_place = answer.size == 0 && answer.flags == 0 && (item.won || item.taken);
+  if (!is_place) {
+    item.value.emplace(answer.data, answer.size);
+    if (meta) {
+      item.ttl_left = answer.seconds_left == kNoEnd ? absl::InfiniteDuration()
+                                                    : absl::Seconds(answer.seconds_left);
+    }
   }
-  static ResultImpl AskMany(Impl& impl, std::span<const std::string_view> keys, AnswerShape shape,
-                            bool is_read, absl::Duration timeout,
-                            const std::function<absl::Status(size_t)>& check,
-                            const std::function<size_t(RequestWriter&, uint32_t)>& write) {
-    return impl.RanInWaves(timeout, [&](const Operations::RunWave& run) {
-      return impl.operations().AskMany(keys, shape, is_read, run, check, write);
-    });
+  if (item.won) {
+    using Kind = LeaseToken::Kind;
+    item.token.kind_ = item.stale ? Kind::kStale : is_place ? Kind::kMissing : Kind::kEarly;
+    item.token.cas_ = answer.number;
   }
+  return item;
+}
 
-  // `meta`: by that protocol. Otherwise there is a value, or there is none.
-  static LeasedItem ItemOf(const Answer& answer, AnswerState state, bool meta) {
-    LeasedItem item;
-    if (state != AnswerState::kHit) return item;
-    item.flags = answer.flags;
-    item.cas = answer.number;
-    item.won = (answer.lease & kLeaseWon) != 0;
-    item.taken = !item.won && (answer.lease & kLeaseTaken) != 0;
-    item.stale = (answer.lease & kLeaseStale) != 0;
-    if (item.won || item.taken) item.lease_id = answer.number;
-    // What stands in a missing value's place. An empty value that can be won is as good as none.
-    const bool is_place = answer.size == 0 && answer.flags == 0 && (item.won || item.taken);
-    if (!is_place) {
-      item.value.emplace(answer.data, answer.size);
-      if (meta) {
-        item.ttl_left = answer.seconds_left == kNoEnd ? absl::InfiniteDuration()
-                                                      : absl::Seconds(answer.seconds_left);
-      }
-    }
-    if (item.won) {
-      using Kind = LeaseToken::Kind;
-      item.token.kind_ = item.stale ? Kind::kStale : is_place ? Kind::kMissing : Kind::kEarly;
-      item.token.cas_ = answer.number;
-    }
-    return item;
-  }
-
-  // What the server answered to a miss without leases: a lock decides.
-  static absl::StatusOr<LeasedItem> ByLock(Client* client, std::string_view key,
-                                           const LeaseOptions& options) {
-    Lock lock(client, key, options.timeout);
-    LeasedItem item;
-    const std::string token = RandomId();
-    const absl::StatusOr<bool> added = lock.Add(token, options.lease);
-    if (!added.ok()) return added.status();
-    if (!*added) {
-      const absl::StatusOr<std::optional<Item>> theirs = lock.Read();
-      if (!theirs.ok()) return theirs.status();
-      item.taken = true;
-      // Gone meanwhile: whose it was is not known, and not of interest any more.
-      item.lease_id = theirs->has_value() ? IdOfLock((*theirs)->value) : 0;
-      return item;
-    }
+// What the server answered to a miss without leases: a lock decides.
+Step<absl::StatusOr<LeasedItem>> Client::Leases::ByLock(Impl* impl, std::string_view key,
+                                                        absl::Duration lease) {
+  using Got = Step<absl::StatusOr<LeasedItem>>;
+  const Lock lock(impl, key);
+  std::string token = RandomId();
+  ResultImpl request = lock.Add(token, lease);
+  return Got::Ask(std::move(request), [impl, lock, token = std::move(token),
+                                       key = std::string(key)](ResultImpl answer) {
+    const absl::StatusOr<bool> added = WasDone(std::move(answer));
+    if (!added.ok()) return Got::Over(added.status());
+    if (!*added) return Got::Ask(lock.Read(), TakenBy);
     // The value may have come, and its lock gone, between the two questions.
-    absl::StatusOr<std::optional<Item>> again = client->Gets(key, {options.timeout});
-    if (again.ok() && !again->has_value()) {
-      item.won = true;
-      item.token.kind_ = LeaseToken::Kind::kLock;
-      item.token.lock_ = token;
-      item.lease_id = IdOfLock(token);
-      return item;
-    }
-    (void)lock.Remove(token);
-    if (!again.ok()) return again.status();
-    item.value = std::move((*again)->value);
-    item.flags = (*again)->flags;
-    item.cas = (*again)->cas;
-    return item;
-  }
+    ResultImpl again = impl->operations().Read("gets", key);
+    return Got::Ask(std::move(again), [lock, token](ResultImpl read) {
+      absl::StatusOr<std::optional<Item>> found = cairn::ItemOf(std::move(read));
+      LeasedItem item;
+      if (found.ok() && !found->has_value()) {
+        item.won = true;
+        item.token.kind_ = LeaseToken::Kind::kLock;
+        item.token.lock_ = token;
+        item.lease_id = IdOfLock(token);
+        return Got::Over(std::move(item));
+      }
+      if (found.ok()) {
+        item.value = std::move((*found)->value);
+        item.flags = (*found)->flags;
+        item.cas = (*found)->cas;
+      }
+      absl::StatusOr<LeasedItem> got = std::move(item);
+      if (!found.ok()) got = found.status();
+      return lock.Remove<absl::StatusOr<LeasedItem>>(
+          token, [got](const absl::StatusOr<bool>&) { return Got::Over(got); });
+    });
+  });
+}
 
-  static StoreRequest RequestFor(const LeasedStore& store) {
-    StoreRequest request{
-        StoreVerb::kCas, store.key, store.value, store.flags, ExptimeOf(store.ttl, absl::Now()),
-        store.token.cas_};
-    request.or_stale = store.token.kind_ == LeaseToken::Kind::kStale;
-    return request;
-  }
-};
+// The lock was somebody else's.
+Step<absl::StatusOr<LeasedItem>> Client::Leases::TakenBy(ResultImpl read) {
+  using Got = Step<absl::StatusOr<LeasedItem>>;
+  const absl::StatusOr<std::optional<Item>> theirs = cairn::ItemOf(std::move(read));
+  if (!theirs.ok()) return Got::Over(theirs.status());
+  LeasedItem item;
+  item.taken = true;
+  // Gone meanwhile: whose it was is not known, and not of interest any more.
+  item.lease_id = theirs->has_value() ? IdOfLock((*theirs)->value) : 0;
+  return Got::Over(std::move(item));
+}
 
-absl::StatusOr<LeasedItem> Client::GetWithLease(std::string_view key, const LeaseOptions& options) {
+StoreRequest Client::Leases::RequestFor(const LeasedStore& store) {
+  StoreRequest request{
+      StoreVerb::kCas, store.key, store.value, store.flags, ExptimeOf(store.ttl, absl::Now()),
+      store.token.cas_};
+  request.or_stale = store.token.kind_ == LeaseToken::Kind::kStale;
+  return request;
+}
+
+Step<absl::StatusOr<LeasedItem>> Client::Leases::Get(Impl* impl, std::string_view key,
+                                                     const LeaseOptions& options) {
+  using Got = Step<absl::StatusOr<LeasedItem>>;
   const int64_t lease = WholeSeconds(options.lease);
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
   // A win whose answer is lost is nobody's for as long as a lease lasts: it is not asked twice.
-  const ResultImpl result =
-      Leases::Ask(*impl_, key, AnswerShape::kLease, lease == 0, options.timeout,
-                  [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
-  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
-  const bool meta = SpokeMeta(result, 0);
-  const AnswerState state = result.StateOf(0);
-  if (state != AnswerState::kHit && !meta && lease > 0) return Leases::ByLock(this, key, options);
-  return Leases::ItemOf(result.call->answers[0], state, meta);
+  ResultImpl request = impl->operations().Ask(
+      key, AnswerShape::kLease, lease == 0,
+      [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
+  return Got::Ask(std::move(request),
+                  [impl, key = std::string(key), ttl = options.lease](ResultImpl result) {
+                    if (absl::Status status = result.StatusOf(0); !status.ok()) {
+                      return Got::Over(std::move(status));
+                    }
+                    const bool meta = SpokeMeta(result, 0);
+                    const AnswerState state = result.StateOf(0);
+                    if (state != AnswerState::kHit && !meta && WholeSeconds(ttl) > 0) {
+                      return ByLock(impl, key, ttl);
+                    }
+                    return Got::Over(ItemOf(result.call->answers[0], state, meta));
+                  });
+}
+
+Step<absl::StatusOr<bool>> Client::Leases::Set(Impl* impl, std::string_view key,
+                                               std::string_view value, const LeaseToken& token,
+                                               const WriteOptions& options) {
+  if (!token.held()) return Done::Over(absl::FailedPreconditionError("no lease"));
+  if (token.kind_ != LeaseToken::Kind::kLock) {
+    StoreRequest request = RequestFor({key, value, token, options.ttl, options.flags});
+    std::string room;
+    if (absl::Status status = impl->operations().Prepare(&request, &room); !status.ok()) {
+      return Done::Over(std::move(status));
+    }
+    return Done::Ask(
+        impl->operations().Ask(key, AnswerShape::kWord, false,
+                               [&](RequestWriter& writer) { writer.Store(request, 0); }),
+        SayWhetherDone);
+  }
+  // Between this look and the set the lock may be lost; no condition of classic text spans two
+  // keys. The lock goes after the value came, so that who waits for it finds the value.
+  const Lock lock(impl, key);
+  ResultImpl look = lock.Read();
+  return Done::Ask(
+      std::move(look), [impl, lock, options, lock_token = token.lock_, key = std::string(key),
+                        value = std::string(value)](ResultImpl read) {
+        const absl::StatusOr<std::optional<Item>> held = cairn::ItemOf(std::move(read));
+        if (!held.ok()) return Done::Over(held.status());
+        if (!held->has_value() || (*held)->value != lock_token) return Done::Over(false);
+        ResultImpl store = impl->operations().Store(StoreVerb::kSet, key, value, options);
+        return Done::Ask(std::move(store), [lock, lock_token](ResultImpl answer) {
+          if (absl::Status stored = WasStored(std::move(answer)); !stored.ok()) {
+            return Done::Over(std::move(stored));
+          }
+          return lock.Remove<absl::StatusOr<bool>>(
+              lock_token, [](const absl::StatusOr<bool>&) { return Done::Over(true); });
+        });
+      });
+}
+
+Step<absl::StatusOr<bool>> Client::Leases::Release(Impl* impl, std::string_view key,
+                                                   const LeaseToken& token) {
+  switch (token.kind_) {
+    case LeaseToken::Kind::kNone:
+      return Done::Over(absl::FailedPreconditionError("no lease"));
+    case LeaseToken::Kind::kLock:
+      return Lock(impl, key).Remove<absl::StatusOr<bool>>(
+          token.lock_, [](const absl::StatusOr<bool>& removed) { return Done::Over(removed); });
+    case LeaseToken::Kind::kEarly:
+      // The value is good, and nothing but a new value makes a server give its lease again.
+      return Done::Over(true);
+    case LeaseToken::Kind::kMissing:
+    case LeaseToken::Kind::kStale:
+      break;
+  }
+  const bool missing = token.kind_ == LeaseToken::Kind::kMissing;
+  return Done::Ask(impl->operations().Ask(key, AnswerShape::kWord, false,
+                                          [&](RequestWriter& writer) {
+                                            if (missing) return writer.DeleteIf(key, token.cas_, 0);
+                                            writer.GiveBackStale(key, token.cas_, 0);
+                                          }),
+                   SayWhetherDone);
+}
+
+Step<absl::StatusOr<bool>> Client::Leases::Invalidate(Impl* impl, std::string_view key,
+                                                      absl::Duration stale_for) {
+  const bool deletes = stale_for <= absl::ZeroDuration();
+  const int64_t exptime = ExptimeOf(stale_for, absl::Now());
+  ResultImpl request =
+      impl->operations().Ask(key, AnswerShape::kWord, false, [&](RequestWriter& writer) {
+        if (deletes) return writer.Delete(key, 0);
+        writer.Invalidate(key, exptime, 0);
+      });
+  return Done::Ask(std::move(request), [impl, key = std::string(key)](ResultImpl result) {
+    if (absl::Status status = result.StatusOf(0); !status.ok()) {
+      return Done::Over(std::move(status));
+    }
+    const bool meta = SpokeMeta(result, 0);
+    absl::StatusOr<bool> was_there = WasDone(std::move(result));
+    if (meta) return Done::Over(std::move(was_there));
+    return Done::Ask(Lock(impl, key).Delete(), [was_there](ResultImpl unlocked) {
+      if (absl::Status status = unlocked.StatusOf(0); !status.ok()) {
+        return Done::Over(std::move(status));
+      }
+      return Done::Over(was_there);
+    });
+  });
+}
+
+ResultImpl Client::Leases::DeleteIf(Impl* impl, std::string_view key, uint64_t cas) {
+  return impl->operations().Ask(key, AnswerShape::kWord, false,
+                                [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); });
+}
+
+// --- Calls that wait
+
+ResultImpl Client::Leases::AskMany(Impl& impl, std::span<const std::string_view> keys,
+                                   AnswerShape shape, bool is_read, absl::Duration timeout,
+                                   const std::function<absl::Status(size_t)>& check,
+                                   const std::function<size_t(RequestWriter&, uint32_t)>& write) {
+  return impl.RanInWaves(timeout, [&](const Operations::RunWave& run) {
+    return impl.operations().AskMany(keys, shape, is_read, run, check, write);
+  });
+}
+
+absl::StatusOr<LeasedItem> Client::GetWithLease(std::string_view key, const LeaseOptions& options) {
+  return impl_->RanSteps(Leases::Get(impl_.get(), key, options), options.timeout);
 }
 
 std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
@@ -206,7 +329,8 @@ std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
     const bool meta = SpokeMeta(result, i);
     const AnswerState state = result.StateOf(i);
     if (state != AnswerState::kHit && !meta && lease > 0) {
-      items.push_back(Leases::ByLock(this, keys[i], options));
+      items.push_back(
+          impl_->RanSteps(Leases::ByLock(impl_.get(), keys[i], options.lease), options.timeout));
     } else {
       items.emplace_back(Leases::ItemOf(answer, state, meta));
     }
@@ -216,25 +340,7 @@ std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
 
 absl::StatusOr<bool> Client::SetWithLease(std::string_view key, std::string_view value,
                                           const LeaseToken& token, const WriteOptions& options) {
-  if (!token.held()) return absl::FailedPreconditionError("no lease");
-  if (token.kind_ == LeaseToken::Kind::kLock) {
-    // Between this look and the set the lock may be lost; no condition of classic text spans two
-    // keys. The lock goes after the value came, so that who waits for it finds the value.
-    Lock lock(this, key, options.timeout);
-    const absl::StatusOr<std::optional<Item>> held = lock.Read();
-    if (!held.ok()) return held.status();
-    if (!held->has_value() || (*held)->value != token.lock_) return false;
-    if (absl::Status stored = Set(key, value, options); !stored.ok()) return stored;
-    (void)lock.Remove(token.lock_);
-    return true;
-  }
-  StoreRequest request = Leases::RequestFor({key, value, token, options.ttl, options.flags});
-  std::string room;
-  if (absl::Status status = impl_->operations().Prepare(&request, &room); !status.ok()) {
-    return status;
-  }
-  return WasDone(Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
-                             [&](RequestWriter& writer) { writer.Store(request, 0); }));
+  return impl_->RanSteps(Leases::Set(impl_.get(), key, value, token, options), options.timeout);
 }
 
 std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const LeasedStore> stores,
@@ -280,25 +386,7 @@ std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const Leas
 
 absl::StatusOr<bool> Client::ReleaseLease(std::string_view key, const LeaseToken& token,
                                           const CallOptions& options) {
-  switch (token.kind_) {
-    case LeaseToken::Kind::kNone:
-      return absl::FailedPreconditionError("no lease");
-    case LeaseToken::Kind::kLock:
-      return Lock(this, key, options.timeout).Remove(token.lock_);
-    case LeaseToken::Kind::kEarly:
-      // The value is good, and nothing but a new value makes a server give its lease again.
-      return true;
-    case LeaseToken::Kind::kMissing: {
-      const absl::StatusOr<CasOutcome> deleted = DeleteIf(key, token.cas_, options);
-      if (!deleted.ok()) return deleted.status();
-      return *deleted == CasOutcome::kStored;
-    }
-    case LeaseToken::Kind::kStale:
-      break;
-  }
-  return WasDone(
-      Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
-                  [&](RequestWriter& writer) { writer.GiveBackStale(key, token.cas_, 0); }));
+  return impl_->RanSteps(Leases::Release(impl_.get(), key, token), options.timeout);
 }
 
 absl::StatusOr<bool> Client::DeleteAndLease(std::string_view key, const CallOptions& options) {
@@ -307,19 +395,7 @@ absl::StatusOr<bool> Client::DeleteAndLease(std::string_view key, const CallOpti
 
 absl::StatusOr<bool> Client::Invalidate(std::string_view key, absl::Duration stale_for,
                                         const CallOptions& options) {
-  const bool deletes = stale_for <= absl::ZeroDuration();
-  const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  ResultImpl result = Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
-                                  [&](RequestWriter& writer) {
-                                    if (deletes) return writer.Delete(key, 0);
-                                    writer.Invalidate(key, exptime, 0);
-                                  });
-  if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
-  if (!SpokeMeta(result, 0)) {
-    const absl::Status unlocked = Lock(this, key, options.timeout).RemoveAnyones();
-    if (!unlocked.ok()) return unlocked;
-  }
-  return WasDone(std::move(result));
+  return impl_->RanSteps(Leases::Invalidate(impl_.get(), key, stale_for), options.timeout);
 }
 
 std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::string_view> keys,
@@ -343,7 +419,7 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
   for (size_t i = 0; i < keys.size(); ++i) {
     absl::Status status = result.StatusOf(i);
     if (status.ok() && !SpokeMeta(result, i)) {
-      status = Lock(this, keys[i], options.timeout).RemoveAnyones();
+      status = impl_->Ran(Lock(impl_.get(), keys[i]).Delete(), options.timeout).StatusOf(0);
     }
     if (status.ok()) {
       outcomes.emplace_back(result.StateOf(i) == AnswerState::kHit);
@@ -356,8 +432,7 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
 
 absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,
                                             const CallOptions& options) {
-  return CasOutcomeOf(Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
-                                  [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); }));
+  return CasOutcomeOf(impl_->Ran(Leases::DeleteIf(impl_.get(), key, cas), options.timeout));
 }
 
 namespace {
@@ -385,10 +460,13 @@ absl::StatusOr<uint64_t> Client::CountOrStart(bool increment, std::string_view k
                                               const CallOptions& options) {
   const int64_t exptime = ExptimeOf(ttl, absl::Now());
   for (int i = 0; i < kStartTries; ++i) {
-    const absl::StatusOr<std::optional<uint64_t>> counted = NumberOf(Leases::Ask(
-        *impl_, key, AnswerShape::kNumber, false, options.timeout, [&](RequestWriter& writer) {
-          writer.ArithmeticOrStart(increment, key, delta, first, exptime, 0);
-        }));
+    const absl::StatusOr<std::optional<uint64_t>> counted =
+        NumberOf(impl_->Ran(impl_->operations().Ask(key, AnswerShape::kNumber, false,
+                                                    [&](RequestWriter& writer) {
+                                                      writer.ArithmeticOrStart(
+                                                          increment, key, delta, first, exptime, 0);
+                                                    }),
+                            options.timeout));
     if (!counted.ok()) return counted.status();
     if (counted->has_value()) return **counted;
     WriteOptions write;

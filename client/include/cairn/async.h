@@ -19,6 +19,9 @@ struct event_base;  // libevent's
 
 namespace cairn {
 
+template <typename T>
+struct Step;  // private to the library
+
 /// A call that was prepared and not begun: its request is written, so nothing that was given to it
 /// needs to last. It begins when it is awaited or given a callback, once; one that is dropped is
 /// never sent. Movable until then.
@@ -114,6 +117,21 @@ class AsyncClient {
   AsyncResult<MultiWriteResult> TouchMulti(std::span<const std::string_view> keys,
                                            absl::Duration ttl, const CallOptions& options = {});
 
+  /// Leases (cairn/lease.h).
+  AsyncResult<absl::StatusOr<LeasedItem>> GetWithLease(std::string_view key,
+                                                       const LeaseOptions& options = {});
+  AsyncResult<absl::StatusOr<bool>> SetWithLease(std::string_view key, std::string_view value,
+                                                 const LeaseToken& token,
+                                                 const WriteOptions& options = {});
+  AsyncResult<absl::StatusOr<bool>> ReleaseLease(std::string_view key, const LeaseToken& token,
+                                                 const CallOptions& options = {});
+  AsyncResult<absl::StatusOr<bool>> DeleteAndLease(std::string_view key,
+                                                   const CallOptions& options = {});
+  AsyncResult<absl::StatusOr<bool>> Invalidate(std::string_view key, absl::Duration stale_for,
+                                               const CallOptions& options = {});
+  AsyncResult<absl::StatusOr<CasOutcome>> DeleteIf(std::string_view key, uint64_t cas,
+                                                   const CallOptions& options = {});
+
   /// Not ok when there is no loop, e.g. for want of file descriptors: every call fails with it
   /// then.
   absl::Status status() const;
@@ -124,6 +142,9 @@ class AsyncClient {
   AsyncClient(Client::Impl* impl, event_base* base);
   template <typename T>
   AsyncResult<T> Prepared(ResultImpl&& result, absl::Duration timeout, T (*convert)(ResultImpl&&));
+
+  template <typename T>
+  AsyncResult<T> Prepared(Step<T>&& step, absl::Duration timeout);
 
   Client::Impl* const impl_;
   const std::unique_ptr<Loop> loop_;

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "client/result_impl.h"
+
+namespace cairn {
+
+/// Where a call stands that needs several requests, one after the other: it is over, or there is a
+/// request to be run, whose answer says where it stands then. What drives it, a thread that waits
+/// or an event loop, is not its business. The first request's failure is the call's.
+template <typename T>
+struct Step {
+  using Then = std::function<Step(ResultImpl)>;
+
+  static Step Over(T outcome) { return {std::move(outcome), std::nullopt, nullptr}; }
+  static Step Ask(ResultImpl request, Then then) {
+    return {std::nullopt, std::move(request), std::move(then)};
+  }
+
+  std::optional<T> outcome;
+  std::optional<ResultImpl> request;  ///< Without an outcome.
+  Then then;
+};
+
+}  // namespace cairn
