@@ -1,5 +1,7 @@
 #include "client/client_impl.h"
 
+#include "client/accounting.h"
+
 namespace cairn {
 namespace {
 
@@ -56,6 +58,12 @@ size_t ThreadNumber() {
 
 absl::Status Client::Impl::Init() {
   if (absl::Status status = CheckOptions(options_); !status.ok()) return status;
+  if (options_.compression.has_value()) {
+    absl::StatusOr<std::unique_ptr<ValueCodec>> codec = ValueCodec::Make(*options_.compression);
+    if (!codec.ok()) return codec.status();
+    codec_ = std::move(*codec);
+    operations_.set_codec(codec_.get());
+  }
   if (absl::Status status = router_.Init(); !status.ok()) return status;
   for (size_t i = 0; i < options_.connections_per_server; ++i) {
     absl::StatusOr<std::unique_ptr<Channel>> channel = Channel::Make(servers(), &options_);
@@ -65,12 +73,16 @@ absl::Status Client::Impl::Init() {
   return absl::OkStatus();
 }
 
-bool Client::Impl::Run(Call& call, Clock::time_point deadline) {
+bool Client::Impl::Run(Call& call, Clock::time_point now, Clock::time_point deadline) {
+  call.begun = now;
+  if (options_.tracer != nullptr && call.submitted == 0) {
+    call.trace_context = options_.tracer->OnBegin();
+  }
   call.parts_left.store(static_cast<uint32_t>(call.parts.size() - call.submitted),
                         std::memory_order_relaxed);
   channels_[ThreadNumber() % channels_.size()]->Run(call, deadline);
   if (call.finished()) return true;
-  call.abandoned.store(true, std::memory_order_relaxed);
+  Abandon(call, servers());
   return false;
 }
 

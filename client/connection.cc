@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "client/accounting.h"
 #include "client/binary_wire.h"
 
 namespace cairn {
@@ -27,6 +28,10 @@ constexpr size_t kIovMax = 64;
 constexpr int kReadsMax = 32;
 
 std::string ErrorText(int error) { return std::generic_category().message(error); }
+
+absl::Status CannotConnect(int error) {
+  return absl::UnavailableError("cannot connect: " + ErrorText(error));
+}
 
 // "VERSION 1.6.45": the meta commands as they are today exist since 1.6.12.
 Dialect DialectOfVersion(std::string_view line) {
@@ -43,6 +48,11 @@ Dialect DialectOfVersion(std::string_view line) {
     line.remove_prefix(1);
   }
   return parts >= std::array<int, 3>{1, 6, 12} ? Dialect::kMeta : Dialect::kText;
+}
+
+Ending EndingOf(const absl::Status& status) {
+  if (absl::IsDeadlineExceeded(status)) return Ending::kTimedOut;
+  return absl::IsDataLoss(status) ? Ending::kNoSense : Ending::kBroken;
 }
 
 // The mechanism is the key, "\0name\0password" the value.
@@ -64,6 +74,7 @@ std::string SaslPlain(const std::string& username, const std::string& password) 
 Connection::Connection(ServerState* server, const ClientOptions* options)
     : server_(server),
       options_(options),
+      counters_(server->counters().Take()),
       connect_timeout_(ToClock(options->connect_timeout)),
       request_timeout_(ToClock(options->request_timeout)),
       uses_sasl_(options->auth == ClientOptions::Auth::kSaslPlain) {}
@@ -71,6 +82,7 @@ Connection::Connection(ServerState* server, const ClientOptions* options)
 Connection::~Connection() {
   Cancel();
   for (Call* call : finished_) call->Unref();
+  server_->counters().GiveBack(counters_);
 }
 
 void Connection::Cancel() {
@@ -79,17 +91,28 @@ void Connection::Cancel() {
   sending_.clear();
   batches_ = 0;
   reading_ = false;
-  for (const Pending& pending : pending_) Finish(pending.part, gone);
+  const Clock::time_point now = Clock::now();
+  for (const Pending& pending : pending_) Finish(pending.part, gone, Ending::kCancelled, now);
   pending_.clear();
-  FailQueue(gone);
+  FailQueue(gone, Ending::kCancelled, now);
 }
 
 absl::Status Connection::About(const absl::Status& status) const {
   return absl::Status(status.code(), server_->address() + ": " + std::string(status.message()));
 }
 
-void Connection::Finish(Part* part, const absl::Status& status) {
+// Before anybody hears that it is over, it is counted and traced.
+void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
+                        Clock::time_point now) {
   Call* const call = part->call;
+  if (ending == Ending::kAnswered) {
+    CountAnswered(*part, reader_.done(), reader_.refused(), counters_);
+  } else {
+    CountNotReached(*part, ending, counters_);
+  }
+  if (options_->tracer != nullptr) {
+    Trace(*options_->tracer, *part, {server_->address(), status, part->sent, part_bytes_, now});
+  }
   if (call->Finish(*part, status)) {
     finished_.push_back(call);
   } else {
@@ -97,11 +120,11 @@ void Connection::Finish(Part* part, const absl::Status& status) {
   }
 }
 
-void Connection::FailQueue(const absl::Status& why) {
+void Connection::FailQueue(const absl::Status& why, Ending ending, Clock::time_point now) {
   while (!queue_.empty()) {
     Part* const part = queue_.front();
     queue_.pop_front();
-    Finish(part, why);
+    Finish(part, why, ending, now);
   }
 }
 
@@ -124,7 +147,7 @@ short Connection::interest() const {
 
 Clock::time_point Connection::deadline() const {
   if (input_held_) return Clock::time_point();
-  if (state_ != State::kClosed && state_ != State::kReady) return connect_deadline_;
+  if (state_ != State::kClosed && state_ != State::kReady) return address_deadline_;
   if (state_ == State::kReady && !pending_.empty()) return last_progress_ + request_timeout_;
   return Clock::time_point::max();
 }
@@ -132,23 +155,34 @@ Clock::time_point Connection::deadline() const {
 void Connection::OnDeadline(Clock::time_point now) {
   if (input_held_) return OnEvents(now);
   if (state_ == State::kReady) {
+    counters_->request_timeouts.Add(1);
     Break(absl::DeadlineExceededError("no answer within the request timeout"), now);
   } else {
-    Break(absl::DeadlineExceededError("no connection within the connect timeout"), now);
+    OnAddressFailed(absl::DeadlineExceededError("no connection within the connect timeout"), now);
   }
+}
+
+void Connection::RecordLatency(const Part& part, Clock::time_point now) {
+  // A call that began while the driver was at work may be later than `now`.
+  const Clock::duration took = std::max(now - part.call->begun, Clock::duration::zero());
+  counters_->RecordLatency(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
 }
 
 // --- Connecting
 
 void Connection::Connect(Clock::time_point now) {
-  if (absl::Status admitted = server_->Admit(now); !admitted.ok()) return FailQueue(admitted);
+  absl::StatusOr<AddressBook::Addresses> admitted = server_->Admit(now);
+  if (!admitted.ok()) return FailQueue(admitted.status(), Ending::kLeftAlone, now);
+  addresses_ = std::move(*admitted);
   connect_deadline_ = now + connect_timeout_;
   address_ = 0;
   ConnectTo(now);
 }
 
 void Connection::ConnectTo(Clock::time_point now) {
-  const SocketAddress& address = server_->addresses()[address_];
+  const SocketAddress& address = (*addresses_)[address_];
+  const auto addresses_left = static_cast<Clock::rep>(addresses_->size() - address_);
+  address_deadline_ = now + (connect_deadline_ - now) / addresses_left;
   fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) {
     return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
@@ -161,13 +195,14 @@ void Connection::ConnectTo(Clock::time_point now) {
   state_ = State::kConnecting;
   const auto* const raw = reinterpret_cast<const sockaddr*>(&address.bytes);
   if (connect(fd_, raw, address.size) == 0) return OnConnected(now);
-  if (errno != EINPROGRESS) OnConnectFailed(errno, now);
+  if (errno != EINPROGRESS) OnAddressFailed(CannotConnect(errno), now);
 }
 
-void Connection::OnConnectFailed(int error, Clock::time_point now) {
+// The next one has its turn, if there is one.
+void Connection::OnAddressFailed(const absl::Status& why, Clock::time_point now) {
   Close();
-  if (++address_ < server_->addresses().size()) return ConnectTo(now);
-  Break(absl::UnavailableError("cannot connect: " + ErrorText(error)), now);
+  if (++address_ < addresses_->size()) return ConnectTo(now);
+  Break(why, now);
 }
 
 void Connection::OnConnected(Clock::time_point now) {
@@ -184,7 +219,7 @@ void Connection::OnConnected(Clock::time_point now) {
 
 void Connection::OnHandshake(Clock::time_point now) {
   if (tls_->Handshake() == 1) return Greet(now);
-  if (errno != EAGAIN) Break(absl::UnavailableError(tls_->error()), now);
+  if (errno != EAGAIN) OnAddressFailed(absl::UnavailableError(tls_->error()), now);
 }
 
 void Connection::Greet(Clock::time_point now) {
@@ -211,8 +246,9 @@ void Connection::Greet(Clock::time_point now) {
   iovec piece = {greeting.data(), greeting.size()};
   if (Send(&piece, 1) != static_cast<ssize_t>(greeting.size())) {
     const std::string why = tls_ == nullptr ? ErrorText(errno) : tls_->error();
-    Break(absl::UnavailableError("cannot send: " + why), now);
+    return Break(absl::UnavailableError("cannot send: " + why), now);
   }
+  counters_->bytes_sent.Add(greeting.size());
 }
 
 void Connection::OnGreeting(Clock::time_point now) {
@@ -221,7 +257,7 @@ void Connection::OnGreeting(Clock::time_point now) {
   if (bytes <= 0) {
     // With TLS 1.3 it is only now that the server may say no to a client's certificate.
     if (tls_ != nullptr && !tls_->error().empty()) {
-      return Break(absl::UnavailableError(tls_->error()), now);
+      return OnAddressFailed(absl::UnavailableError(tls_->error()), now);
     }
     if (input_end_ == 0 && greeting_left_ == "V" && server_->dialect() != Dialect::kMeta) {
       // Some proxies hang up on commands that they do not know.
@@ -229,9 +265,10 @@ void Connection::OnGreeting(Clock::time_point now) {
       ask_version_ = false;
       return ConnectTo(now);
     }
-    return Break(absl::UnavailableError("closed instead of greeting"), now);
+    return OnAddressFailed(absl::UnavailableError("closed instead of greeting"), now);
   }
   input_end_ += static_cast<size_t>(bytes);
+  counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
   if (greeting_left_ == "S") return OnSaslAnswer(now);
   while (!greeting_left_.empty()) {
     const std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
@@ -280,7 +317,14 @@ void Connection::OnSaslAnswer(Clock::time_point now) {
 }
 
 void Connection::Ready() {
+  if (address_ > 0) {
+    server_->addresses().Worked((*addresses_)[address_]);
+    address_ = 0;
+  }
   state_ = State::kReady;
+  counters_->made.Add(1);
+  if (was_up_) counters_->replaced.Add(1);
+  counters_->up.store(was_up_ = true, std::memory_order_relaxed);
   server_->set_dialect(dialect_);
 }
 
@@ -316,7 +360,7 @@ void Connection::StartBatch(Clock::time_point now) {
     Part* const part = queue_.front();
     queue_.pop_front();
     if (part->call->abandoned.load(std::memory_order_relaxed)) {
-      Finish(part, absl::CancelledError("its caller has gone"));
+      Finish(part, absl::CancelledError("its caller has gone"), Ending::kCancelled, now);
       continue;
     }
     // Requests were written for the dialect that the server spoke last; it may be another program
@@ -324,11 +368,13 @@ void Connection::StartBatch(Clock::time_point now) {
     const bool use_meta = !part->meta.empty() && dialect_ == Dialect::kMeta;
     const std::string_view bytes = (use_meta ? part->meta : part->text).view();
     if (bytes.empty()) {
-      Finish(part, About(absl::UnavailableError("changed its protocol; ask again")));
+      Finish(part, About(absl::UnavailableError("changed its protocol; ask again")),
+             Ending::kBroken, now);
       continue;
     }
     // A part with both forms is read by the one that was sent.
     if (!use_meta) part->meta.clear();
+    part->sent = true;
     sending_.push_back({part, bytes});
     pending_.push_back({part, false});
   }
@@ -362,6 +408,7 @@ void Connection::Write(Clock::time_point now) {
     }
     last_progress_ = now;
     auto left = static_cast<size_t>(sent);
+    counters_->bytes_sent.Add(left);
     while (left > 0) {
       std::string_view& bytes = sending_.front().bytes;
       const size_t taken = std::min(left, bytes.size());
@@ -382,7 +429,7 @@ void Connection::OnEvents(Clock::time_point now) {
       int error = 0;
       socklen_t size = sizeof(error);
       getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
-      return error == 0 ? OnConnected(now) : OnConnectFailed(error, now);
+      return error == 0 ? OnConnected(now) : OnAddressFailed(CannotConnect(error), now);
     }
     case State::kHandshaking:
       return OnHandshake(now);
@@ -413,7 +460,9 @@ void Connection::Read(Clock::time_point now) {
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (bytes <= 0) return OnClosedByPeer(now);
     last_progress_ = now;
+    counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
     if (direct) {
+      part_bytes_ += static_cast<size_t>(bytes);
       reader_.ValueArrived(static_cast<size_t>(bytes));
     } else {
       input_end_ += static_cast<size_t>(bytes);
@@ -438,6 +487,7 @@ bool Connection::Parse(Clock::time_point now) {
     }
     std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
     const AnswerReader::Result result = reader_.Read(&input);
+    part_bytes_ += input_end_ - input_begin_ - input.size();
     input_begin_ = input_end_ - input.size();
     if (result == AnswerReader::Result::kNeedMore) break;
     if (result == AnswerReader::Result::kBroken) {
@@ -469,7 +519,9 @@ void Connection::FinishFront(Clock::time_point now) {
     proven_ = true;
     server_->Succeeded(now);
   }
-  Finish(front.part, absl::OkStatus());
+  RecordLatency(*front.part, now);
+  Finish(front.part, absl::OkStatus(), Ending::kAnswered, now);
+  part_bytes_ = 0;
 }
 
 // --- Ends
@@ -480,6 +532,7 @@ void Connection::Close() {
   input_held_ = false;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
+  counters_->up.store(false, std::memory_order_relaxed);
   state_ = State::kClosed;
   input_begin_ = input_end_ = 0;
 }
@@ -502,6 +555,7 @@ void Connection::OnClosedByPeer(Clock::time_point now) {
   };
   if (!again.empty()) {
     for (Part* part : again) part->sent_again = true;
+    counters_->sent_again.Add(again.size());
     const bool front_kept = is_kept(pending_.front());
     std::erase_if(pending_, is_kept);
     if (front_kept) reading_ = false;
@@ -540,12 +594,18 @@ void Connection::Break(const absl::Status& why, Clock::time_point now) {
   for (size_t i = 0; i < pending.size(); ++i) {
     // What the stream broke on says why it did; the others only had the same connection.
     const bool own = i == 0 || server_failed;
+    RecordLatency(*pending[i].part, now);
     Finish(
         pending[i].part,
-        own ? status : About(absl::UnavailableError("closed after an answer that made no sense")));
+        own ? status : About(absl::UnavailableError("closed after an answer that made no sense")),
+        own ? EndingOf(status) : Ending::kBroken, now);
+    part_bytes_ = 0;  // of those behind it nothing was read
   }
   if (server_failed || absl::IsDataLoss(status)) server_->Failed(status, now);
-  if (!was_up || absl::IsDeadlineExceeded(status)) return FailQueue(status);
+  if (!was_up) counters_->failed.Add(1);
+  if (!was_up || absl::IsDeadlineExceeded(status)) {
+    return FailQueue(status, was_up ? Ending::kTimedOut : Ending::kNoConnection, now);
+  }
   if (!queue_.empty()) Connect(now);
 }
 

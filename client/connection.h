@@ -12,6 +12,7 @@
 #include "cairn/options.h"
 #include "client/answer_reader.h"
 #include "client/call.h"
+#include "client/counters.h"
 #include "client/server_state.h"
 #include "client/tls.h"
 
@@ -80,7 +81,7 @@ class Connection {
   void Connect(Clock::time_point now);
   void ConnectTo(Clock::time_point now);
   void OnConnected(Clock::time_point now);
-  void OnConnectFailed(int error, Clock::time_point now);
+  void OnAddressFailed(const absl::Status& why, Clock::time_point now);
   void OnHandshake(Clock::time_point now);
   void Greet(Clock::time_point now);
   void OnGreeting(Clock::time_point now);
@@ -94,15 +95,17 @@ class Connection {
   void Read(Clock::time_point now);
   bool Parse(Clock::time_point now);
   void FinishFront(Clock::time_point now);
-  void Finish(Part* part, const absl::Status& status);
+  void Finish(Part* part, const absl::Status& status, Ending ending, Clock::time_point now);
   void OnClosedByPeer(Clock::time_point now);
   void Close();
   void Break(const absl::Status& why, Clock::time_point now);
-  void FailQueue(const absl::Status& why);
+  void FailQueue(const absl::Status& why, Ending ending, Clock::time_point now);
+  void RecordLatency(const Part& part, Clock::time_point now);
   absl::Status About(const absl::Status& status) const;
 
   ServerState* const server_;
   const ClientOptions* const options_;
+  ConnectionCounters* const counters_;
   const Clock::duration connect_timeout_;
   const Clock::duration request_timeout_;
   const bool uses_sasl_;
@@ -113,13 +116,16 @@ class Connection {
   bool input_held_ = false;         // by tls_, and nothing to poll for would tell of it
   void (*before_close_)(void*) = nullptr;
   void* before_close_with_ = nullptr;
-  size_t address_ = 0;       // which of the server's addresses is being tried
-  bool proven_ = false;      // it has answered something since it was made
+  AddressBook::Addresses addresses_;  // of the server, as of when connecting began
+  size_t address_ = 0;                // which of them is being tried
+  bool was_up_ = false;               // some time before
+  bool proven_ = false;               // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
   // Answers of the greeting still due: 'A'uthentication, 'V'ersion; or SASL's alone, 'S'.
   std::string_view greeting_left_;
   Dialect dialect_ = Dialect::kText;
   Clock::time_point connect_deadline_;
+  Clock::time_point address_deadline_;  // when the next one has its turn
   Clock::time_point last_progress_;
 
   std::deque<Part*> queue_;      // not begun
@@ -127,7 +133,8 @@ class Connection {
   std::deque<Pending> pending_;  // begun: whose answers are due, in order
   int batches_ = 0;              // unanswered
   AnswerReader reader_;
-  bool reading_ = false;  // reader_ is at pending_.front()
+  bool reading_ = false;   // reader_ is at pending_.front()
+  size_t part_bytes_ = 0;  // that it has read of this part
   std::unique_ptr<char[]> input_;
   size_t input_begin_ = 0;
   size_t input_end_ = 0;

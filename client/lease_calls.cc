@@ -228,10 +228,11 @@ absl::StatusOr<bool> Client::SetWithLease(std::string_view key, std::string_view
     (void)lock.Remove(token.lock_);
     return true;
   }
-  if (value.size() > impl_->options().value_bytes_max) {
-    return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
+  StoreRequest request = Leases::RequestFor({key, value, token, options.ttl, options.flags});
+  std::string room;
+  if (absl::Status status = impl_->operations().Prepare(&request, &room); !status.ok()) {
+    return status;
   }
-  const StoreRequest request = Leases::RequestFor({key, value, token, options.ttl, options.flags});
   return WasDone(Leases::Ask(*impl_, key, AnswerShape::kWord, false, options.timeout,
                              [&](RequestWriter& writer) { writer.Store(request, 0); }));
 }
@@ -241,7 +242,8 @@ std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const Leas
   std::vector<std::string_view> keys;
   keys.reserve(stores.size());
   for (const LeasedStore& store : stores) keys.push_back(store.key);
-  const size_t bytes_max = impl_->options().value_bytes_max;
+  StoreRequest request;
+  std::string room;
   const absl::Status by_lock = absl::FailedPreconditionError("not with the others");
   const ResultImpl result = Leases::AskMany(
       *impl_, keys, AnswerShape::kWord, false, options.timeout,
@@ -249,12 +251,13 @@ std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const Leas
         const LeasedStore& store = stores[i];
         if (!store.token.held()) return absl::FailedPreconditionError("no lease");
         if (store.token.kind_ == LeaseToken::Kind::kLock) return by_lock;
-        if (store.value.size() <= bytes_max) return absl::OkStatus();
-        return absl::ResourceExhaustedError("a value above value_bytes_max; not sent");
+        request = Leases::RequestFor(store);
+        return impl_->operations().Prepare(&request, &room);
       },
+      // Of the store that was just checked.
       [&](RequestWriter& writer, uint32_t i) {
-        writer.Store(Leases::RequestFor(stores[i]), i);
-        return stores[i].key.size() + stores[i].value.size();
+        writer.Store(request, i);
+        return request.key.size() + request.value.size();
       });
   std::vector<absl::StatusOr<bool>> outcomes;
   outcomes.reserve(stores.size());

@@ -21,12 +21,24 @@ absl::Status ValueTooLarge() {
 
 }  // namespace
 
+absl::Status Operations::Prepare(StoreRequest* request, std::string* room) const {
+  if (codec_ != nullptr) {
+    if (request->verb == StoreVerb::kAppend || request->verb == StoreVerb::kPrepend) {
+      return absl::FailedPreconditionError("append and prepend would spoil compressed values");
+    }
+    const absl::Status encoded = codec_->Encode(&request->value, &request->flags, room);
+    if (!encoded.ok()) return encoded;
+  }
+  return request->value.size() <= options_.value_bytes_max ? absl::OkStatus() : ValueTooLarge();
+}
+
 template <typename Write>
 ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read,
                            const Write& write) {
   ResultImpl result;
   Call& call = *result.call;
   call.answers.resize(1);
+  call.codec = codec_;
   if (absl::Status status = CheckKey(options_.key_prefix, key); !status.ok()) {
     result.Refuse(0, std::move(status));
     return result;
@@ -43,6 +55,7 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
   ResultImpl result;
   Call& call = *result.call;
   call.answers.resize(keys.size());
+  call.codec = codec_;
   const size_t servers = router_.servers().size();
   std::vector<uint16_t> chosen;
   std::vector<uint32_t> writer_of;
@@ -58,8 +71,13 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
     size_t used = 0;
     for (; used < wave.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
-      // Keys are all over the application's memory: they come while others are being written.
-      if (used + kKeysAhead < wave.size()) __builtin_prefetch(wave[used + kKeysAhead].data());
+      // Keys are all over the application's memory: they come while others are being written. Many
+      // end on another cache line than they begin on.
+      if (used + kKeysAhead < wave.size()) {
+        const std::string_view ahead = wave[used + kKeysAhead];
+        __builtin_prefetch(ahead.data());
+        __builtin_prefetch(ahead.data() + ahead.size());
+      }
       absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
       if (refused.ok()) refused = check(i);
       if (!refused.ok()) {
@@ -106,15 +124,17 @@ ResultImpl Operations::ReadAndTouch(std::string_view key, absl::Duration ttl) {
 
 ResultImpl Operations::Store(StoreVerb verb, std::string_view key, std::string_view value,
                              const WriteOptions& options, uint64_t cas) {
-  if (value.size() > options_.value_bytes_max) {
+  StoreRequest request = {verb, key, value, options.flags, ExptimeOf(options.ttl, absl::Now()),
+                          cas};
+  std::string room;
+  if (absl::Status status = Prepare(&request, &room); !status.ok()) {
     ResultImpl result;
     result.call->answers.resize(1);
-    result.Refuse(0, ValueTooLarge());
+    result.Refuse(0, std::move(status));
     return result;
   }
-  return One(key, AnswerShape::kWord, false, [&](RequestWriter& writer) {
-    writer.Store({verb, key, value, options.flags, ExptimeOf(options.ttl, absl::Now()), cas}, 0);
-  });
+  return One(key, AnswerShape::kWord, false,
+             [&](RequestWriter& writer) { writer.Store(request, 0); });
 }
 
 ResultImpl Operations::Append(StoreVerb verb, std::string_view key, std::string_view value) {
@@ -177,17 +197,18 @@ ResultImpl Operations::StoreManyAs(AnswerShape shape, std::span<const SetItem> i
   keys.reserve(items.size());
   for (const SetItem& item : items) keys.push_back(item.key);
   StoreRequest request;
-  request.flags = options.flags;
   request.exptime = ExptimeOf(options.ttl, absl::Now());
+  std::string room;
   return Many(
       keys, shape, false, run,
       [&](size_t i) {
-        return items[i].value.size() <= options_.value_bytes_max ? absl::OkStatus()
-                                                                 : ValueTooLarge();
-      },
-      [&](RequestWriter& writer, uint32_t i) {
         request.key = items[i].key;
         request.value = items[i].value;
+        request.flags = options.flags;
+        return Prepare(&request, &room);
+      },
+      // Of the item that was just checked.
+      [&](RequestWriter& writer, uint32_t i) {
         writer.Store(request, i);
         return request.key.size() + request.value.size();
       });

@@ -14,6 +14,7 @@
 #include "client/requests.h"
 #include "client/result_impl.h"
 #include "client/router.h"
+#include "client/value_codec.h"
 
 namespace cairn {
 
@@ -28,6 +29,12 @@ class Operations {
 
   /// Both outlive it.
   Operations(const ClientOptions* options, Router* router) : options_(*options), router_(*router) {}
+
+  /// What values are stored as, and read; it outlives this. Before threads share it.
+  void set_codec(const ValueCodec* codec) { codec_ = codec; }
+  /// Makes of a request what is stored, which may be in `room` then. An error is why it must not be
+  /// asked for: the value is too large, or the codec refuses.
+  absl::Status Prepare(StoreRequest* request, std::string* room) const;
 
   /// `verb` is "get" or "gets".
   ResultImpl Read(std::string_view verb, std::string_view key);
@@ -79,6 +86,7 @@ class Operations {
 
   const ClientOptions& options_;
   Router& router_;
+  const ValueCodec* codec_ = nullptr;
 };
 
 /// What the answers of a call say to its caller. They take results that were run and are complete.

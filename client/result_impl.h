@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -29,13 +30,14 @@ struct ResultImpl {
     refused.push_back(std::move(why));
   }
 
-  /// Once, when the call has returned.
+  /// Once, when the call has returned. Unpacks values.
   void Snapshot();
   AnswerState StateOf(size_t i) const;
   /// Ok when the server answered.
   absl::Status StatusOf(size_t i) const;
 
  private:
+  void Unpack();
   void RefuseOne(size_t i) {
     call->answers[i].part = kNoPart;
     call->answers[i].error = static_cast<uint32_t>(refused.size());
@@ -48,6 +50,8 @@ struct ResultImpl {
   static constexpr uint32_t kFewParts = 64;
   uint64_t done_of_few_ = 0;
   std::vector<bool> done_;  // of the others
+  // Values that came compressed. Not the call's: its arena may still be written to.
+  std::vector<std::unique_ptr<char[]>> unpacked_;
 };
 
 }  // namespace cairn

@@ -1,6 +1,7 @@
 #include "cairn/results.h"
 
 #include "client/result_impl.h"
+#include "client/value_codec.h"
 
 namespace cairn {
 
@@ -14,6 +15,29 @@ void ResultImpl::Snapshot() {
       done_.push_back(done);
     }
     ++i;
+  }
+  if (call->codec != nullptr) Unpack();
+}
+
+// Parts that are done are nobody else's any more.
+void ResultImpl::Unpack() {
+  for (size_t i = 0; i < call->answers.size(); ++i) {
+    if (StateOf(i) != AnswerState::kHit) continue;
+    Answer& answer = call->answers[i];
+    if (!call->codec->is_encoded(answer.flags)) continue;
+    size_t bytes = 0;
+    std::unique_ptr<char[]> value = call->codec->Decode({answer.data, answer.size}, &bytes);
+    if (value == nullptr) {
+      std::vector<absl::Status>& errors = call->parts[answer.part].errors;
+      errors.push_back(absl::DataLossError("a compressed value that is damaged, or too long"));
+      answer.error = static_cast<uint32_t>(errors.size() - 1);
+      answer.state = AnswerState::kFailed;
+      continue;
+    }
+    answer.data = value.get();
+    answer.size = bytes;
+    answer.flags = call->codec->Unmarked(answer.flags);
+    unpacked_.push_back(std::move(value));
   }
 }
 

@@ -40,7 +40,7 @@ absl::Status Router::Init() {
   for (const Server& server : options_.servers) {
     servers_.push_back(std::make_unique<ServerState>(server, options_, tls_.get(), &troubled_));
     // A name that does not resolve is a server that is down.
-    if (!server.down) (void)servers_.back()->Resolve();
+    if (!server.down) servers_.back()->addresses().LookUp();
   }
   return absl::OkStatus();
 }

@@ -1,11 +1,6 @@
 #include "client/server_state.h"
 
-#include <netdb.h>
-#include <sys/un.h>
-
 #include <algorithm>
-#include <cstring>
-#include <memory>
 #include <utility>
 
 namespace cairn {
@@ -26,46 +21,24 @@ ServerState::ServerState(Server server, const ClientOptions& options, const TlsC
       trial_max_(ToClock(options.connect_timeout) + ToClock(options.request_timeout)),
       tls_(tls),
       troubled_(troubled),
+      addresses_(server_, options.resolver),
       next_pause_(fail_timeout_) {
   if (options.protocol == ClientOptions::Protocol::kText) dialect_ = Dialect::kText;
   if (options.auth == ClientOptions::Auth::kSaslPlain) dialect_ = Dialect::kBinary;
 }
 
-absl::Status ServerState::Resolve() {
-  if (server_.IsUnixSocket()) {
-    SocketAddress address;
-    sockaddr_un path = {};
-    path.sun_family = AF_UNIX;
-    if (server_.host.size() >= sizeof(path.sun_path)) {
-      return resolved_ = absl::InvalidArgumentError(address_ + ": too long for a socket's path");
-    }
-    std::memcpy(path.sun_path, server_.host.data(), server_.host.size());
-    std::memcpy(&address.bytes, &path, sizeof(path));
-    address.size = sizeof(path);
-    addresses_.push_back(address);
-    return absl::OkStatus();
+absl::StatusOr<AddressBook::Addresses> ServerState::Admit(Clock::time_point now) {
+  if (server_.down) return absl::UnavailableError(address_ + " is marked down");
+  absl::StatusOr<AddressBook::Addresses> addresses = addresses_.Get();
+  if (!addresses.ok()) {
+    addresses_.LookUpAgain(now);
+    return addresses;
   }
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error =
-      getaddrinfo(server_.host.c_str(), std::to_string(server_.port).c_str(), &hints, &found);
-  if (error != 0) {
-    return resolved_ = absl::UnavailableError(address_ + ": " + gai_strerror(error));
-  }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, freeaddrinfo);
-  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-    SocketAddress address;
-    std::memcpy(&address.bytes, each->ai_addr, each->ai_addrlen);
-    address.size = each->ai_addrlen;
-    addresses_.push_back(address);
-  }
-  return absl::OkStatus();
+  if (absl::Status admitted = AdmitTrial(now); !admitted.ok()) return admitted;
+  return addresses;
 }
 
-absl::Status ServerState::Admit(Clock::time_point now) {
-  if (server_.down) return absl::UnavailableError(address_ + " is marked down");
-  if (addresses_.empty()) return resolved_;
+absl::Status ServerState::AdmitTrial(Clock::time_point now) {
   const Standing before = standing(now);
   if (before == Standing::kWell) return absl::OkStatus();
   absl::MutexLock lock(&mutex_);
@@ -108,6 +81,7 @@ void ServerState::Succeeded(Clock::time_point now) {
 }
 
 bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
+  addresses_.LookUpAgain(now);  // it may have moved
   absl::MutexLock lock(&mutex_);
   last_failure_ = why;
   if (max_fails_ == 0) return false;
@@ -121,10 +95,35 @@ bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
   if (avoided_until_.exchange(until, std::memory_order_relaxed) == 0) {
     troubled_->fetch_add(1, std::memory_order_relaxed);
   }
+  ++pauses_;
   next_pause_ = std::min(next_pause_ * 2, std::max(pause_max_, fail_timeout_));
   fails_ = 0;
   on_trial_ = claimed_ = false;
   return true;
+}
+
+ServerStatistics ServerState::Statistics(Clock::time_point now) {
+  ServerStatistics statistics;
+  statistics.address = address_;
+  {
+    absl::MutexLock lock(&mutex_);
+    statistics.last_failure = std::string(last_failure_.message());
+    statistics.pauses = pauses_;
+  }
+  switch (standing(now)) {
+    case Standing::kWell:
+      statistics.state =
+          server_.down ? ServerStatistics::State::kDown : ServerStatistics::State::kWell;
+      break;
+    case Standing::kTrialDue:
+      statistics.state = ServerStatistics::State::kTrialDue;
+      break;
+    case Standing::kLeftAlone:
+      statistics.state = ServerStatistics::State::kLeftAlone;
+      break;
+  }
+  counters_.AddTo(&statistics);
+  return statistics;
 }
 
 }  // namespace cairn

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/socket.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -13,20 +11,15 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "cairn/options.h"
+#include "client/address_book.h"
 #include "client/call.h"
+#include "client/counters.h"
 #include "client/tls.h"
 
 namespace cairn {
 
-using Clock = std::chrono::steady_clock;
-
 /// An absl::Duration in the clock's terms; infinite and absurd ones become a century.
 Clock::duration ToClock(absl::Duration duration);
-
-struct SocketAddress {
-  sockaddr_storage bytes = {};
-  socklen_t size = 0;
-};
 
 /// What is known of a server, for all connections to it. Thread-safe.
 class ServerState {
@@ -41,13 +34,12 @@ class ServerState {
   /// Null: it is spoken to in the clear.
   const TlsContext* tls() const { return server_.IsUnixSocket() ? nullptr : tls_; }
 
-  /// Fills addresses(); an error is also what connecting fails with. Before threads share it.
-  absl::Status Resolve();
-  const std::vector<SocketAddress>& addresses() const { return addresses_; }
+  /// Where it is. A failure has its name looked up again.
+  AddressBook& addresses() { return addresses_; }
 
-  /// Whether it may be connected to now, which after a pause is one trial for one asker. Otherwise
+  /// Where it may be connected to now, which after a pause is one trial for one asker. Otherwise
   /// Unavailable, with the last failure in the message.
-  absl::Status Admit(Clock::time_point now);
+  absl::StatusOr<AddressBook::Addresses> Admit(Clock::time_point now);
   /// It has answered.
   void Succeeded(Clock::time_point now);
   /// Counts; true when this begins a pause.
@@ -67,10 +59,14 @@ class ServerState {
   /// True for one asker, who has then to send it a request.
   bool ClaimTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  CounterSet& counters() { return counters_; }
+  ServerStatistics Statistics(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
+
   Dialect dialect() const { return dialect_.load(std::memory_order_relaxed); }
   void set_dialect(Dialect dialect) { dialect_.store(dialect, std::memory_order_relaxed); }
 
  private:
+  absl::Status AdmitTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginTrial(Clock::time_point now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Server server_;
@@ -81,12 +77,12 @@ class ServerState {
   const Clock::duration trial_max_;  // how long a failure may take to show
   const TlsContext* const tls_;
   std::atomic<int>* const troubled_;
-  std::vector<SocketAddress> addresses_;
-  absl::Status resolved_;
+  AddressBook addresses_;
   std::atomic<Dialect> dialect_{Dialect::kUnknown};
   // 0 when it is well. Until then others keep away: for the pause, or for the time a trial may
   // take.
   std::atomic<Clock::rep> avoided_until_{0};
+  CounterSet counters_;
 
   absl::Mutex mutex_;
   uint32_t fails_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -95,6 +91,7 @@ class ServerState {
   bool on_trial_ ABSL_GUARDED_BY(mutex_) = false;  // it was paused and has not answered since
   bool claimed_ ABSL_GUARDED_BY(mutex_) = false;   // by one who has not connected yet
   absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
+  uint64_t pauses_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace cairn

@@ -8,6 +8,15 @@ option(CAIRN_CLIENT_TLS "Build libcairn with TLS; programs that link it then nee
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core libevent_pthreads)
 
+option(CAIRN_CLIENT_ZSTD "Build libcairn with compression; programs that link it then need zstd" ON)
+if(CAIRN_CLIENT_ZSTD)
+  pkg_check_modules(LIBZSTD IMPORTED_TARGET libzstd)
+  if(NOT LIBZSTD_FOUND)
+    message(WARNING "libzstd was not found: libcairn is built without compression")
+    set(CAIRN_CLIENT_ZSTD OFF)
+  endif()
+endif()
+
 option(CAIRN_SASL "Build with Cyrus SASL when it is there" ON)
 if(CAIRN_SASL)
   pkg_check_modules(SASL IMPORTED_TARGET libsasl2)

@@ -34,6 +34,9 @@ set(CAIRN_PC_REQUIRES "")
 if(CAIRN_CLIENT_TLS)
   string(APPEND CAIRN_PC_REQUIRES " libssl libcrypto")
 endif()
+if(CAIRN_CLIENT_ZSTD)
+  string(APPEND CAIRN_PC_REQUIRES " libzstd")
+endif()
 configure_file("${PROJECT_SOURCE_DIR}/cmake/cairn.pc.in"
   "${PROJECT_BINARY_DIR}/generated/cairn.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/generated/cairn.pc"

@@ -3,7 +3,7 @@
 #
 #   scripts/install_deps.sh [--build] [--test] [--ci]
 #
-# --build   compiler and libraries of the server (the default)
+# --build   compiler and libraries (the default)
 # --test    the same, and what the tests use: Catch2, SQLite for an example, clients, a memcached to
 #           compare with
 # --ci      the same, and the second compiler and its checkers
@@ -14,7 +14,7 @@ set -euo pipefail
 
 required=(
   g++ cmake ninja-build ccache pkg-config git
-  libevent-dev libabsl-dev libfmt-dev libssl-dev libsasl2-dev libsasl2-modules
+  libevent-dev libabsl-dev libfmt-dev libssl-dev libsasl2-dev libsasl2-modules libzstd-dev
 )
 # Clients differ between distributions: a test whose client is missing skips itself and says so.
 optional=()

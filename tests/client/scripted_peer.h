@@ -85,13 +85,13 @@ class Conversation {
   std::string input_;
 };
 
-inline int Listen(uint16_t port, uint16_t* bound) {
+inline int Listen(uint16_t port, uint16_t* bound, const char* host = "127.0.0.1") {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   sockaddr_in address = {};
   address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  inet_pton(AF_INET, host, &address.sin_addr);
   address.sin_port = htons(port);
   socklen_t size = sizeof(address);
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(fd, 64) != 0) {
@@ -117,9 +117,10 @@ class ScriptedPeer {
  public:
   using Talk = std::function<void(Conversation&, int)>;
 
-  /// On a free port, or on one that a server has left.
-  explicit ScriptedPeer(Talk talk, uint16_t port = 0) : talk_(std::move(talk)) {
-    listener_ = Listen(port, &port_);
+  /// On a free port, or on one that a server has left, or has at another address.
+  explicit ScriptedPeer(Talk talk, uint16_t port = 0, const char* host = "127.0.0.1")
+      : talk_(std::move(talk)) {
+    listener_ = Listen(port, &port_, host);
     acceptor_ = std::thread([this] { Accept(); });
   }
   ~ScriptedPeer() {

@@ -2,15 +2,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cairn/compression.h"
 #include "cairn/placement.h"
 #include "cairn/server.h"
 #include "cairn/tls.h"
+#include "cairn/tracing.h"
 
 namespace cairn {
 
@@ -69,11 +74,19 @@ struct ClientOptions {
   };
   Auth auth = Auth::kAscii;
 
+  /// Looks up a host name in place of the system's resolver: its addresses, as text, in the order
+  /// in which they are to be tried. It is called in Client::Make, and again after failures, then on
+  /// a thread of its own that may outlive the Client: it owns what it needs. Not asked about
+  /// addresses and paths.
+  using Resolver = std::function<absl::StatusOr<std::vector<std::string>>(const std::string& host)>;
+  Resolver resolver;
+
   /// TLS to all servers but those at UNIX sockets; without it, none. Unimplemented when the library
   /// was built without OpenSSL.
   std::optional<TlsOptions> tls;
 
-  /// Until a connection is up, all its addresses, TLS, authentication and the version included.
+  /// Until a connection is up: TLS, authentication and the version included. A host with several
+  /// addresses has it for all of them; each gets an equal share of what is left.
   absl::Duration connect_timeout = absl::Milliseconds(250);
   /// How long a server that owes an answer may send nothing (and take nothing) before it counts as
   /// hung: its connection is closed and all that waited on it fails.
@@ -101,7 +114,16 @@ struct ClientOptions {
   /// let several threads read answers at once, and a large value hold up fewer others. 1 to 64.
   size_t connections_per_server = 1;
 
-  /// A larger value is refused before it is sent. memcached's -I less what an item needs besides.
+  /// Compresses what is stored; without it, nothing is compressed and nothing unpacked. Append and
+  /// Prepend are refused with it (FailedPrecondition): they would spoil compressed values.
+  /// Unimplemented when the library was built without zstd.
+  std::optional<CompressionOptions> compression;
+
+  /// Hears of every request (cairn/tracing.h). Null: nobody, which costs nothing.
+  std::shared_ptr<Tracer> tracer;
+
+  /// A larger value is refused before it is sent; what counts is what is sent, i.e. after
+  /// compression. memcached's -I less what an item needs besides.
   size_t value_bytes_max = size_t{1024} * 1024 - 512;
 };
 

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cairn/options.h"
+
+namespace cairn {
+
+struct SocketAddress {
+  sockaddr_storage bytes = {};
+  socklen_t size = 0;
+};
+
+/// Where a server is. A host name is looked up at first by who makes the book, and later, when
+/// asked to, on a thread of its own: resolvers wait for as long as they like, and nobody is to wait
+/// with them. Thread-safe.
+class AddressBook {
+ public:
+  using Addresses = std::shared_ptr<const std::vector<SocketAddress>>;
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// `resolver` empty: the system's.
+  AddressBook(const Server& server, const ClientOptions::Resolver& resolver);
+
+  /// Looks up, and waits.
+  void LookUp();
+  /// Begins to look up, unless that is under way, was less than a second ago, or can only find what
+  /// is known: what is at an address or a path stays there.
+  void LookUpAgain(Time now);
+
+  /// What was found last, in the order in which it is to be tried; an error when nothing ever was.
+  absl::StatusOr<Addresses> Get() const;
+  /// This one answers: it is tried first from now on.
+  void Worked(const SocketAddress& address);
+
+ private:
+  // Shared with a thread that may outlive the book.
+  struct State;
+  static void* Run(void* state);
+
+  const std::shared_ptr<State> state_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,254 @@
+// Values that are stored compressed: what others see, what comes back, and what is not believed.
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cairn/async.h"
+#include "cairn/client.h"
+#include "cairn/look_aside.h"
+#include "tests/catch.h"
+#include "tests/client/one_server.h"
+#include "tests/client/wait.h"
+
+namespace cairn {
+namespace {
+
+constexpr uint32_t kFlag = uint32_t{1} << 29;
+
+// One server, a client that compresses, and one that sees what is stored.
+struct Packed {
+  explicit Packed(CompressionOptions compression = {},
+                  ClientOptions::Protocol protocol = ClientOptions::Protocol::kAuto)
+      : one(protocol) {
+    ClientOptions options = PatientOptions(one.server.server());
+    options.protocol = protocol;
+    options.compression = compression;
+    auto made = Client::Make(options);
+    if (absl::IsUnimplemented(made.status())) {
+      WARN("skipped: libcairn was built without zstd");
+      return;
+    }
+    REQUIRE(made.ok());
+    client = std::move(*made);
+  }
+  Item Raw(std::string_view key) { return one.client->Gets(key).value().value(); }
+
+  OneServer one;
+  std::unique_ptr<Client> client;
+};
+
+std::string Text(size_t bytes) {
+  std::string text;
+  while (text.size() < bytes) text += "line " + std::to_string(text.size() % 97) + " of a page\n";
+  text.resize(bytes);
+  return text;
+}
+
+// What no compressor makes shorter.
+std::string Noise(size_t bytes) {
+  std::string noise(bytes, '\0');
+  uint64_t state = 42;
+  for (char& c : noise) {
+    state = state * 6364136223846793005 + 1442695040888963407;
+    c = static_cast<char>(state >> 56);
+  }
+  return noise;
+}
+
+}  // namespace
+
+TEST_CASE("compressed values come back by every call", "[client][compression]") {
+  const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  Packed packed({}, protocol);
+  if (packed.client == nullptr) return;
+  Client& client = *packed.client;
+  const std::string page = Text(20000);
+  REQUIRE(client.Set("set", page, {.flags = 7}).ok());
+  REQUIRE(client.Add("add", page).value());
+  REQUIRE(client.Replace("add", page).value());
+  const SetItem items[] = {{"bulk", page}, {"short", "short"}, {"noise", page}};
+  REQUIRE(client.SetMulti(items).done_count() == 3);
+  REQUIRE(client.SetAll(items).ok());
+  REQUIRE(Wait(client.Async().Set("async", page)).ok());
+
+  const Item raw = packed.Raw("set");
+  CHECK(raw.flags == (7 | kFlag));
+  CHECK(raw.value.size() < page.size() / 4);
+  CHECK(packed.Raw("bulk").flags == kFlag);
+  CHECK(packed.Raw("short").flags == 0);
+  CHECK(packed.Raw("short").value == "short");
+
+  CHECK(client.Get("set").value() == page);
+  const Item item = client.Gets("set").value().value();
+  CHECK(item.value == page);
+  CHECK(item.flags == 7);
+  CHECK(client.CompareAndSwap("set", page + "!", item.cas).value() == CasOutcome::kStored);
+  CHECK(client.GetAndTouch("set", absl::Hours(1)).value()->value == page + "!");
+  CHECK(Wait(client.Async().Get("async")).value() == page);
+  const std::string_view keys[] = {"set", "short", "none", "bulk", "async"};
+  const MultiGetResult waited = client.GetMulti(keys);
+  MultiGetResult called = Wait(client.Async().GetMulti(keys));
+  const MultiGetResult moved = std::move(called);
+  for (const MultiGetResult* result : {&waited, &moved}) {
+    CHECK(result->hits() == 4);
+    CHECK((*result)[0].value == page + "!");
+    CHECK((*result)[1].value == "short");
+    CHECK((*result)[3].value == page);
+    CHECK((*result)[3].flags == 0);
+  }
+}
+
+TEST_CASE("leases and look-aside compress, too", "[client][compression]") {
+  const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  Packed packed({}, protocol);
+  if (packed.client == nullptr) return;
+  Client& client = *packed.client;
+  const std::string page = Text(20000);
+  auto leased = client.GetWithLease("one");
+  REQUIRE(leased->won);
+  CHECK(client.SetWithLease("one", page, leased->token).value());
+  CHECK(packed.Raw("one").flags == kFlag);
+  CHECK(client.GetWithLease("one")->value == page);
+  const std::string_view keys[] = {"two", "one"};
+  auto both = client.GetMultiWithLease(keys);
+  REQUIRE(both[0]->won);
+  CHECK(both[1]->value == page);
+  LeasedStore store;
+  store.key = "two";
+  store.value = page;
+  store.token = both[0]->token;
+  CHECK(client.SetMultiWithLease({&store, 1})[0].value());
+  CHECK(packed.Raw("two").flags == kFlag);
+  CHECK(client.Get("two").value() == page);
+
+  LookAsideOptions options;
+  options.negative_ttl = absl::Seconds(100);
+  LookAside pages(&client, options);
+  int computed = 0;
+  const auto compute = [&]() -> LookAside::Value { return ++computed, page; };
+  CHECK(pages.GetOrCompute("page", compute)->value == page);
+  CHECK(pages.GetOrCompute("page", compute)->value == page);
+  CHECK(computed == 1);
+  CHECK(packed.Raw("page").flags == kFlag);
+  const auto nothing = [&]() -> LookAside::Value { return ++computed, std::nullopt; };
+  CHECK(pages.GetOrCompute("nothing", nothing)->value == std::nullopt);
+  CHECK(pages.GetOrCompute("nothing", nothing)->value == std::nullopt);
+  CHECK(computed == 2);
+}
+
+TEST_CASE("what does not get shorter is stored as it is", "[client][compression]") {
+  Packed packed;
+  if (packed.client == nullptr) return;
+  const std::string noise = Noise(20000);
+  REQUIRE(packed.client->Set("noise", noise).ok());
+  CHECK(packed.Raw("noise").flags == 0);
+  CHECK(packed.Raw("noise").value == noise);
+  CHECK(packed.client->Get("noise").value() == noise);
+  const std::string page = Text(1024);
+  REQUIRE(packed.client->Set("page", page).ok());
+  CHECK(packed.Raw("page").flags == 0);  // not above
+  REQUIRE(packed.client->Set("page", Text(1025)).ok());
+  CHECK(packed.Raw("page").flags == kFlag);
+}
+
+TEST_CASE("what counts is what is sent", "[client][compression]") {
+  Packed packed;
+  if (packed.client == nullptr) return;
+  const std::string large = Text(3 << 20);
+  CHECK(packed.client->Set("large", large).ok());
+  CHECK((packed.client->Get("large").value() == large));
+  CHECK(absl::IsResourceExhausted(packed.client->Set("large", Noise(3 << 20))));
+  CHECK(absl::IsResourceExhausted(packed.client->Set("large", std::string(17 << 20, 'x'))));
+}
+
+TEST_CASE("one client packs with its own bit, another only reads", "[client][compression]") {
+  CompressionOptions other;
+  other.flag = uint32_t{1} << 31;
+  other.above = 10;
+  other.level = 19;
+  Packed packed(other);
+  if (packed.client == nullptr) return;
+  REQUIRE(packed.client->Set("page", Text(200), {.flags = kFlag}).ok());
+  CHECK(packed.Raw("page").flags == (kFlag | other.flag));
+  CHECK(packed.client->Gets("page").value()->flags == kFlag);
+  CHECK(absl::IsInvalidArgument(packed.client->Set("page", "x", {.flags = other.flag})));
+  CHECK(absl::IsInvalidArgument(
+      packed.client->SetAll(std::vector<SetItem>{{"page", "x"}}, {.flags = other.flag})));
+  CHECK(absl::IsFailedPrecondition(packed.client->Append("page", "x").status()));
+  CHECK(absl::IsFailedPrecondition(packed.client->Prepend("page", "x").status()));
+
+  ClientOptions options = PatientOptions(packed.one.server.server());
+  options.compression = other;
+  options.compression->above = std::numeric_limits<size_t>::max();
+  const auto reader = std::move(Client::Make(options).value());
+  CHECK(reader->Get("page").value() == Text(200));
+  REQUIRE(reader->Set("page", Text(200)).ok());
+  CHECK(packed.Raw("page").flags == 0);
+}
+
+TEST_CASE("compressed values that are damaged are not believed", "[client][compression]") {
+  Packed packed;
+  if (packed.client == nullptr) return;
+  Client& client = *packed.client;
+  const std::string page = Text(20000);
+  REQUIRE(client.Set("good", page).ok());
+  const std::string frame = packed.Raw("good").value;
+  std::vector<std::string> bad = {"",
+                                  "x",
+                                  frame.substr(0, frame.size() - 1),
+                                  frame.substr(0, 6),
+                                  frame + "more",
+                                  frame + frame,
+                                  Noise(100)};
+  for (const size_t at : {size_t{0}, size_t{4}, frame.size() / 2, frame.size() - 1}) {
+    bad.push_back(frame);
+    bad.back()[at] = static_cast<char>(bad.back()[at] ^ 0x55);
+  }
+  std::vector<std::string> names;
+  for (const std::string& value : bad) {
+    names.push_back("bad" + std::to_string(names.size()));
+    REQUIRE(packed.one.client->Set(names.back(), value, {.flags = kFlag}).ok());
+  }
+  for (const std::string& name : names) {
+    CHECK(absl::IsDataLoss(client.Get(name).status()));
+    CHECK(absl::IsDataLoss(Wait(client.Async().Gets(name)).status()));
+    CHECK(absl::IsDataLoss(client.GetWithLease(name).status()));
+  }
+  std::vector<std::string_view> keys(names.begin(), names.end());
+  keys.push_back("good");
+  const MultiGetResult multi = client.GetMulti(keys);
+  CHECK(multi.not_reached() == bad.size());
+  CHECK(absl::IsDataLoss(multi.status(0)));
+  CHECK(multi[bad.size()].value == page);
+}
+
+TEST_CASE("a value does not say how much memory it may take", "[client][compression]") {
+  Packed packed;
+  if (packed.client == nullptr) return;
+  ClientOptions options = PatientOptions(packed.one.server.server());
+  options.compression.emplace().uncompressed_bytes_max = size_t{64} << 20;
+  const auto writer = std::move(Client::Make(options).value());
+  REQUIRE(writer->Set("bomb", std::string(17 << 20, 'x')).ok());
+  CHECK(packed.Raw("bomb").value.size() < 10000);
+  CHECK(absl::IsDataLoss(packed.client->Get("bomb").status()));
+  CHECK(writer->Get("bomb").value()->size() == 17 << 20);
+}
+
+TEST_CASE("compression that makes no sense is refused", "[client][compression]") {
+  ClientOptions options = PatientOptions(Server::Parse("127.0.0.1").value());
+  options.compression.emplace();
+  if (absl::IsUnimplemented(Client::Make(options).status())) return;
+  CHECK(Client::Make(options).ok());
+  for (const uint32_t flag : {uint32_t{0}, uint32_t{3}, uint32_t{1} << 30}) {
+    options.compression->flag = flag;
+    CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
+  }
+  options.compression->flag = 1;
+  for (const int level : {0, -5, 20}) {
+    options.compression->level = level;
+    CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
+  }
+}
+
+}  // namespace cairn
