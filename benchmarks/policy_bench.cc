@@ -1,5 +1,6 @@
 // What the store misses under made-up loads, beside an exact LRU of the same bytes that has no
-// metadata. The constants of storage/shard_policy.cc were chosen by these loads, not by traces.
+// metadata. What storage/shard_policy.cc does was chosen by simulations on traces and by these
+// loads.
 //
 //   policy_bench [--benchmark_filter=scan]
 //
