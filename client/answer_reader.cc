@@ -59,7 +59,7 @@ void AnswerReader::Start(Part* part, Dialect dialect) {
   dialect_ = dialect == Dialect::kBinary || is_meta ? dialect : Dialect::kText;
   expecting_ = Expecting::kLine;
   untouched_ = true;
-  next_key_ = 0;
+  next_key_ = done_ = refused_ = 0;
   value_ = nullptr;
   value_left_ = 0;
   error_ = absl::OkStatus();
@@ -90,6 +90,7 @@ AnswerReader::Result AnswerReader::Read(std::string_view* input) {
       if ((*input)[1] != '\n') return Broken("a value is longer than announced");
       input->remove_prefix(2);
       value_of_->state = AnswerState::kHit;  // not before: half a value is none
+      done_ += IsThere(*value_of_) ? 1 : 0;
       expecting_ = Expecting::kLine;
       continue;
     }
@@ -202,6 +203,7 @@ AnswerReader::Result AnswerReader::OnErrorLine(std::string_view line) {
     if (answer.state == AnswerState::kPending) {
       answer.state = AnswerState::kFailed;
       answer.error = index;
+      ++refused_;
     }
     if (part_->keys[next_key_].ends_line) break;
   }
@@ -210,6 +212,8 @@ AnswerReader::Result AnswerReader::OnErrorLine(std::string_view line) {
 
 AnswerReader::Result AnswerReader::AnswerNext(AnswerState state) {
   AnswerAt(next_key_).state = state;
+  done_ += state == AnswerState::kHit ? 1 : 0;
+  refused_ += state == AnswerState::kFailed ? 1 : 0;
   return ++next_key_ == part_->keys.size() ? AfterLastKey() : Result::kNeedMore;
 }
 

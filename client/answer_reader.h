@@ -28,6 +28,9 @@ class AnswerReader {
   void Start(Part* part, Dialect dialect);
   /// No bytes of the part's answers were read yet.
   bool untouched() const { return untouched_; }
+  /// How many keys had a value or were done, and how many an error line, so far.
+  size_t done() const { return done_; }
+  size_t refused() const { return refused_; }
 
   /// Consumes from the front of `input`.
   /// REQUIRES: Start() was called, and kDone or kBroken not returned since
@@ -80,6 +83,8 @@ class AnswerReader {
   Expecting expecting_ = Expecting::kLine;
   bool untouched_ = true;
   size_t next_key_ = 0;
+  size_t done_ = 0;
+  size_t refused_ = 0;
   Answer* value_of_ = nullptr;  // whose value is being read
   char* value_ = nullptr;
   size_t value_left_ = 0;

@@ -92,7 +92,13 @@ AsyncResult<T> AsyncClient::Prepared(ResultImpl&& result, absl::Duration timeout
   auto state = std::make_unique<typename AsyncResult<T>::State>();
   state->result = std::move(result);
   state->convert = convert;
-  state->deadline = impl_->DeadlineAfter(timeout);
+  Call& call = *state->result.call;
+  call.begun = Clock::now();
+  state->deadline = impl_->DeadlineAfter(timeout, call.begun);
+  if (Tracer* const tracer = impl_->options().tracer.get();
+      tracer != nullptr && !call.parts.empty()) {
+    call.trace_context = tracer->OnBegin();
+  }
   if (loop_->driver.ok()) {
     state->driver = loop_->driver->get();
   } else {

@@ -49,6 +49,7 @@ AnswerReader::Result AnswerReader::ReadBinary(std::string_view* input) {
     }
     if (expecting_ == Expecting::kValueEnd) {  // nothing stands there
       value_of_->state = AnswerState::kHit;
+      ++done_;
       expecting_ = Expecting::kLine;
     }
     if (input->size() < kBinaryHeaderBytes) return Result::kNeedMore;
@@ -115,6 +116,8 @@ AnswerReader::Result AnswerReader::OnPacket(const BinaryAnswer& head, std::strin
 // The last of reads is followed by the end of all.
 AnswerReader::Result AnswerReader::AnswerBinary(AnswerState state) {
   AnswerAt(next_key_).state = state;
+  done_ += state == AnswerState::kHit ? 1 : 0;
+  refused_ += state == AnswerState::kFailed ? 1 : 0;
   return ++next_key_ == part_->keys.size() && !HasValues() ? Result::kDone : Result::kNeedMore;
 }
 

@@ -90,7 +90,11 @@ void RequestWriter::BinaryStore(const StoreRequest& request, uint32_t answer) {
   Packet(quiet ? BinaryOpcode::kSetQuietly : OpcodeOf(request.verb),
          {extras, joins ? 0 : sizeof(extras)}, request.key, request.value,
          request.verb == StoreVerb::kCas ? BinaryCas(request.cas) : 0);
-  if (!quiet) AddKey(answer);
+  if (quiet) {
+    ++part_->quiet_keys;
+  } else {
+    AddKey(answer);
+  }
 }
 
 void RequestWriter::BinaryDelete(std::string_view key, uint64_t cas, uint32_t answer) {

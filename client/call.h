@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "cairn/tracing.h"
 #include "client/arena.h"
 #include "client/byte_buffer.h"
 
@@ -20,6 +22,8 @@ class AsyncCall;
 class Call;
 class ValueCodec;
 class Waiter;
+
+using Clock = std::chrono::steady_clock;
 
 /// How a server is spoken to.
 enum class Dialect : uint8_t { kUnknown, kText, kMeta, kBinary };
@@ -60,6 +64,11 @@ struct Answer {
   uint8_t lease = 0;  ///< kLease...
 };
 
+/// What stands in the place of a value while it is computed is none.
+inline bool IsThere(const Answer& answer) {
+  return answer.size > 0 || answer.flags != 0 || (answer.lease & (kLeaseWon | kLeaseTaken)) == 0;
+}
+
 /// The shape of the answers to a part's requests.
 enum class AnswerShape : uint8_t {
   kValues,  ///< VALUE lines in the order of the keys, END after each request line
@@ -84,8 +93,10 @@ struct Part {
   Call* call = nullptr;
   uint16_t server = 0;
   AnswerShape shape = AnswerShape::kWord;
+  Operation operation = Operation::kAskServer;
   /// May be sent again when a connection turns out to have been closed before: it changes nothing.
   bool is_read = false;
+  bool sent = false;  ///< Begun to be, at least.
   bool sent_again = false;
   /// The requests in either dialect. Reads have the text only, which every server takes. With
   /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the
@@ -96,6 +107,7 @@ struct Part {
   /// The line that means success: text's (meta's is HD).
   std::string_view success;
   std::vector<Key> keys;
+  uint32_t quiet_keys = 0;         ///< kQuiet: how many keys there are, in place of `keys`.
   std::vector<std::string> lines;  ///< kLines: what came.
 
   absl::Status status;  ///< Not ok: why the answers that are pending did not come.
@@ -127,6 +139,9 @@ class Call {
   std::deque<Part> parts;
   size_t submitted = 0;
   std::atomic<uint32_t> parts_left{0};
+  /// When it began, its requests being written; of a bulk call, its latest wave.
+  Clock::time_point begun;
+  uint64_t trace_context = 0;  ///< What Tracer::OnBegin() said.
   /// Its caller has gone: what was not sent need not be.
   std::atomic<bool> abandoned{false};
   Arena arena;

@@ -56,7 +56,8 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Make(
 
 Channel::~Channel() {
   MutexLock lock(&mutex_);
-  for (Part* part : inbox_) part->call->Unref();  // of callers who have gone
+  // Of callers who have gone; connections end what they were given.
+  for (Part* part : inbox_) connections_[part->server]->Submit(part);
   close(wake_fd_);
 }
 
@@ -82,7 +83,8 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
       waiting_.push_back(&waiter);
     }
   }
-  if (lead) return Lead(call, deadline);
+  // What it takes to come here is no reason to ask for the time again.
+  if (lead) return Lead(call, call.begun, deadline);
   if (wake) eventfd_write(wake_fd_, 1);
   if (!waiter.WaitUntil(deadline)) {
     {
@@ -92,7 +94,7 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
     // Chosen or answered in this very moment: the signal is on its way.
     waiter.WaitUntil(Clock::time_point::max());
   }
-  if (waiter.leads) Lead(call, deadline);
+  if (waiter.leads) Lead(call, Clock::now(), deadline);
 }
 
 bool Channel::RemoveWaiter(Waiter* waiter) {
@@ -104,8 +106,7 @@ bool Channel::RemoveWaiter(Waiter* waiter) {
   return true;
 }
 
-void Channel::Lead(Call& call, Clock::time_point deadline) {
-  Clock::time_point now = Clock::now();
+void Channel::Lead(Call& call, Clock::time_point now, Clock::time_point deadline) {
   for (;;) {
     TakeInbox(now);
     Deliver();

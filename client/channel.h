@@ -51,7 +51,8 @@ class Channel {
  private:
   explicit Channel(int wake_fd) : wake_fd_(wake_fd) {}
 
-  void Lead(Call& call, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Lead(Call& call, Clock::time_point now, Clock::time_point deadline)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   void HandOver() ABSL_LOCKS_EXCLUDED(mutex_);
   void TakeInbox(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);

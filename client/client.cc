@@ -129,6 +129,14 @@ absl::Status Client::FlushAll(const CallOptions& options) {
   return absl::OkStatus();
 }
 
+std::vector<ServerStatistics> Client::Stats() const {
+  const Clock::time_point now = Clock::now();
+  std::vector<ServerStatistics> all;
+  all.reserve(impl_->servers().size());
+  for (const auto& server : impl_->servers()) all.push_back(server->Statistics(now));
+  return all;
+}
+
 absl::StatusOr<std::string> Client::Version(size_t server, const CallOptions& options) {
   const ResultImpl result = impl_->Ran(
       impl_->operations().Line(static_cast<uint16_t>(server), "version"), options.timeout);

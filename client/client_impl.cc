@@ -1,5 +1,7 @@
 #include "client/client_impl.h"
 
+#include "client/accounting.h"
+
 namespace cairn {
 namespace {
 
@@ -71,12 +73,16 @@ absl::Status Client::Impl::Init() {
   return absl::OkStatus();
 }
 
-bool Client::Impl::Run(Call& call, Clock::time_point deadline) {
+bool Client::Impl::Run(Call& call, Clock::time_point now, Clock::time_point deadline) {
+  call.begun = now;
+  if (options_.tracer != nullptr && call.submitted == 0) {
+    call.trace_context = options_.tracer->OnBegin();
+  }
   call.parts_left.store(static_cast<uint32_t>(call.parts.size() - call.submitted),
                         std::memory_order_relaxed);
   channels_[ThreadNumber() % channels_.size()]->Run(call, deadline);
   if (call.finished()) return true;
-  call.abandoned.store(true, std::memory_order_relaxed);
+  Abandon(call, servers());
   return false;
 }
 

@@ -34,27 +34,30 @@ class Client::Impl {
 
   /// Runs what was prepared, and waits for it.
   ResultImpl Ran(ResultImpl result, absl::Duration timeout) {
-    if (!result.call->parts.empty()) Run(*result.call, DeadlineAfter(timeout));
+    if (!result.call->parts.empty()) {
+      const Clock::time_point now = Clock::now();
+      Run(*result.call, now, DeadlineAfter(timeout, now));
+    }
     result.Snapshot();
     return result;
   }
   /// `prepare` is called with an Operations::RunWave.
   template <typename Prepare>
   ResultImpl RanInWaves(absl::Duration timeout, const Prepare& prepare) {
-    const Clock::time_point deadline = DeadlineAfter(timeout);
-    ResultImpl result =
-        prepare(Operations::RunWave([this, deadline](Call& call) { return Run(call, deadline); }));
+    const Clock::time_point deadline = DeadlineAfter(timeout, Clock::now());
+    ResultImpl result = prepare(Operations::RunWave(
+        [this, deadline](Call& call) { return Run(call, Clock::now(), deadline); }));
     result.Snapshot();
     return result;
   }
 
-  Clock::time_point DeadlineAfter(absl::Duration timeout) const {
-    return Clock::now() + (timeout == absl::ZeroDuration() ? call_timeout_ : ToClock(timeout));
+  Clock::time_point DeadlineAfter(absl::Duration timeout, Clock::time_point now) const {
+    return now + (timeout == absl::ZeroDuration() ? call_timeout_ : ToClock(timeout));
   }
 
  private:
   /// Runs what was not submitted of `call`; false when its time was up first.
-  bool Run(Call& call, Clock::time_point deadline);
+  bool Run(Call& call, Clock::time_point now, Clock::time_point deadline);
 
   const ClientOptions options_;
   const Clock::duration call_timeout_ = ToClock(options_.call_timeout);

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "client/accounting.h"
 #include "client/binary_wire.h"
 
 namespace cairn {
@@ -49,6 +50,11 @@ Dialect DialectOfVersion(std::string_view line) {
   return parts >= std::array<int, 3>{1, 6, 12} ? Dialect::kMeta : Dialect::kText;
 }
 
+Ending EndingOf(const absl::Status& status) {
+  if (absl::IsDeadlineExceeded(status)) return Ending::kTimedOut;
+  return absl::IsDataLoss(status) ? Ending::kNoSense : Ending::kBroken;
+}
+
 // The mechanism is the key, "\0name\0password" the value.
 std::string SaslPlain(const std::string& username, const std::string& password) {
   constexpr std::string_view kMechanism = "PLAIN";
@@ -68,6 +74,7 @@ std::string SaslPlain(const std::string& username, const std::string& password) 
 Connection::Connection(ServerState* server, const ClientOptions* options)
     : server_(server),
       options_(options),
+      counters_(server->counters().Take()),
       connect_timeout_(ToClock(options->connect_timeout)),
       request_timeout_(ToClock(options->request_timeout)),
       uses_sasl_(options->auth == ClientOptions::Auth::kSaslPlain) {}
@@ -75,6 +82,7 @@ Connection::Connection(ServerState* server, const ClientOptions* options)
 Connection::~Connection() {
   Cancel();
   for (Call* call : finished_) call->Unref();
+  server_->counters().GiveBack(counters_);
 }
 
 void Connection::Cancel() {
@@ -83,17 +91,28 @@ void Connection::Cancel() {
   sending_.clear();
   batches_ = 0;
   reading_ = false;
-  for (const Pending& pending : pending_) Finish(pending.part, gone);
+  const Clock::time_point now = Clock::now();
+  for (const Pending& pending : pending_) Finish(pending.part, gone, Ending::kCancelled, now);
   pending_.clear();
-  FailQueue(gone);
+  FailQueue(gone, Ending::kCancelled, now);
 }
 
 absl::Status Connection::About(const absl::Status& status) const {
   return absl::Status(status.code(), server_->address() + ": " + std::string(status.message()));
 }
 
-void Connection::Finish(Part* part, const absl::Status& status) {
+// Before anybody hears that it is over, it is counted and traced.
+void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
+                        Clock::time_point now) {
   Call* const call = part->call;
+  if (ending == Ending::kAnswered) {
+    CountAnswered(*part, reader_.done(), reader_.refused(), counters_);
+  } else {
+    CountNotReached(*part, ending, counters_);
+  }
+  if (options_->tracer != nullptr) {
+    Trace(*options_->tracer, *part, {server_->address(), status, part->sent, part_bytes_, now});
+  }
   if (call->Finish(*part, status)) {
     finished_.push_back(call);
   } else {
@@ -101,11 +120,11 @@ void Connection::Finish(Part* part, const absl::Status& status) {
   }
 }
 
-void Connection::FailQueue(const absl::Status& why) {
+void Connection::FailQueue(const absl::Status& why, Ending ending, Clock::time_point now) {
   while (!queue_.empty()) {
     Part* const part = queue_.front();
     queue_.pop_front();
-    Finish(part, why);
+    Finish(part, why, ending, now);
   }
 }
 
@@ -136,17 +155,24 @@ Clock::time_point Connection::deadline() const {
 void Connection::OnDeadline(Clock::time_point now) {
   if (input_held_) return OnEvents(now);
   if (state_ == State::kReady) {
+    counters_->request_timeouts.Add(1);
     Break(absl::DeadlineExceededError("no answer within the request timeout"), now);
   } else {
     OnAddressFailed(absl::DeadlineExceededError("no connection within the connect timeout"), now);
   }
 }
 
+void Connection::RecordLatency(const Part& part, Clock::time_point now) {
+  // A call that began while the driver was at work may be later than `now`.
+  const Clock::duration took = std::max(now - part.call->begun, Clock::duration::zero());
+  counters_->RecordLatency(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
+}
+
 // --- Connecting
 
 void Connection::Connect(Clock::time_point now) {
   absl::StatusOr<AddressBook::Addresses> admitted = server_->Admit(now);
-  if (!admitted.ok()) return FailQueue(admitted.status());
+  if (!admitted.ok()) return FailQueue(admitted.status(), Ending::kLeftAlone, now);
   addresses_ = std::move(*admitted);
   connect_deadline_ = now + connect_timeout_;
   address_ = 0;
@@ -220,8 +246,9 @@ void Connection::Greet(Clock::time_point now) {
   iovec piece = {greeting.data(), greeting.size()};
   if (Send(&piece, 1) != static_cast<ssize_t>(greeting.size())) {
     const std::string why = tls_ == nullptr ? ErrorText(errno) : tls_->error();
-    Break(absl::UnavailableError("cannot send: " + why), now);
+    return Break(absl::UnavailableError("cannot send: " + why), now);
   }
+  counters_->bytes_sent.Add(greeting.size());
 }
 
 void Connection::OnGreeting(Clock::time_point now) {
@@ -241,6 +268,7 @@ void Connection::OnGreeting(Clock::time_point now) {
     return OnAddressFailed(absl::UnavailableError("closed instead of greeting"), now);
   }
   input_end_ += static_cast<size_t>(bytes);
+  counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
   if (greeting_left_ == "S") return OnSaslAnswer(now);
   while (!greeting_left_.empty()) {
     const std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
@@ -294,6 +322,9 @@ void Connection::Ready() {
     address_ = 0;
   }
   state_ = State::kReady;
+  counters_->made.Add(1);
+  if (was_up_) counters_->replaced.Add(1);
+  counters_->up.store(was_up_ = true, std::memory_order_relaxed);
   server_->set_dialect(dialect_);
 }
 
@@ -329,7 +360,7 @@ void Connection::StartBatch(Clock::time_point now) {
     Part* const part = queue_.front();
     queue_.pop_front();
     if (part->call->abandoned.load(std::memory_order_relaxed)) {
-      Finish(part, absl::CancelledError("its caller has gone"));
+      Finish(part, absl::CancelledError("its caller has gone"), Ending::kCancelled, now);
       continue;
     }
     // Requests were written for the dialect that the server spoke last; it may be another program
@@ -337,11 +368,13 @@ void Connection::StartBatch(Clock::time_point now) {
     const bool use_meta = !part->meta.empty() && dialect_ == Dialect::kMeta;
     const std::string_view bytes = (use_meta ? part->meta : part->text).view();
     if (bytes.empty()) {
-      Finish(part, About(absl::UnavailableError("changed its protocol; ask again")));
+      Finish(part, About(absl::UnavailableError("changed its protocol; ask again")),
+             Ending::kBroken, now);
       continue;
     }
     // A part with both forms is read by the one that was sent.
     if (!use_meta) part->meta.clear();
+    part->sent = true;
     sending_.push_back({part, bytes});
     pending_.push_back({part, false});
   }
@@ -375,6 +408,7 @@ void Connection::Write(Clock::time_point now) {
     }
     last_progress_ = now;
     auto left = static_cast<size_t>(sent);
+    counters_->bytes_sent.Add(left);
     while (left > 0) {
       std::string_view& bytes = sending_.front().bytes;
       const size_t taken = std::min(left, bytes.size());
@@ -426,7 +460,9 @@ void Connection::Read(Clock::time_point now) {
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (bytes <= 0) return OnClosedByPeer(now);
     last_progress_ = now;
+    counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
     if (direct) {
+      part_bytes_ += static_cast<size_t>(bytes);
       reader_.ValueArrived(static_cast<size_t>(bytes));
     } else {
       input_end_ += static_cast<size_t>(bytes);
@@ -451,6 +487,7 @@ bool Connection::Parse(Clock::time_point now) {
     }
     std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
     const AnswerReader::Result result = reader_.Read(&input);
+    part_bytes_ += input_end_ - input_begin_ - input.size();
     input_begin_ = input_end_ - input.size();
     if (result == AnswerReader::Result::kNeedMore) break;
     if (result == AnswerReader::Result::kBroken) {
@@ -482,7 +519,9 @@ void Connection::FinishFront(Clock::time_point now) {
     proven_ = true;
     server_->Succeeded(now);
   }
-  Finish(front.part, absl::OkStatus());
+  RecordLatency(*front.part, now);
+  Finish(front.part, absl::OkStatus(), Ending::kAnswered, now);
+  part_bytes_ = 0;
 }
 
 // --- Ends
@@ -493,6 +532,7 @@ void Connection::Close() {
   input_held_ = false;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
+  counters_->up.store(false, std::memory_order_relaxed);
   state_ = State::kClosed;
   input_begin_ = input_end_ = 0;
 }
@@ -515,6 +555,7 @@ void Connection::OnClosedByPeer(Clock::time_point now) {
   };
   if (!again.empty()) {
     for (Part* part : again) part->sent_again = true;
+    counters_->sent_again.Add(again.size());
     const bool front_kept = is_kept(pending_.front());
     std::erase_if(pending_, is_kept);
     if (front_kept) reading_ = false;
@@ -553,12 +594,18 @@ void Connection::Break(const absl::Status& why, Clock::time_point now) {
   for (size_t i = 0; i < pending.size(); ++i) {
     // What the stream broke on says why it did; the others only had the same connection.
     const bool own = i == 0 || server_failed;
+    RecordLatency(*pending[i].part, now);
     Finish(
         pending[i].part,
-        own ? status : About(absl::UnavailableError("closed after an answer that made no sense")));
+        own ? status : About(absl::UnavailableError("closed after an answer that made no sense")),
+        own ? EndingOf(status) : Ending::kBroken, now);
+    part_bytes_ = 0;  // of those behind it nothing was read
   }
   if (server_failed || absl::IsDataLoss(status)) server_->Failed(status, now);
-  if (!was_up || absl::IsDeadlineExceeded(status)) return FailQueue(status);
+  if (!was_up) counters_->failed.Add(1);
+  if (!was_up || absl::IsDeadlineExceeded(status)) {
+    return FailQueue(status, was_up ? Ending::kTimedOut : Ending::kNoConnection, now);
+  }
   if (!queue_.empty()) Connect(now);
 }
 

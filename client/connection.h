@@ -12,6 +12,7 @@
 #include "cairn/options.h"
 #include "client/answer_reader.h"
 #include "client/call.h"
+#include "client/counters.h"
 #include "client/server_state.h"
 #include "client/tls.h"
 
@@ -94,15 +95,17 @@ class Connection {
   void Read(Clock::time_point now);
   bool Parse(Clock::time_point now);
   void FinishFront(Clock::time_point now);
-  void Finish(Part* part, const absl::Status& status);
+  void Finish(Part* part, const absl::Status& status, Ending ending, Clock::time_point now);
   void OnClosedByPeer(Clock::time_point now);
   void Close();
   void Break(const absl::Status& why, Clock::time_point now);
-  void FailQueue(const absl::Status& why);
+  void FailQueue(const absl::Status& why, Ending ending, Clock::time_point now);
+  void RecordLatency(const Part& part, Clock::time_point now);
   absl::Status About(const absl::Status& status) const;
 
   ServerState* const server_;
   const ClientOptions* const options_;
+  ConnectionCounters* const counters_;
   const Clock::duration connect_timeout_;
   const Clock::duration request_timeout_;
   const bool uses_sasl_;
@@ -115,6 +118,7 @@ class Connection {
   void* before_close_with_ = nullptr;
   AddressBook::Addresses addresses_;  // of the server, as of when connecting began
   size_t address_ = 0;                // which of them is being tried
+  bool was_up_ = false;               // some time before
   bool proven_ = false;               // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
   // Answers of the greeting still due: 'A'uthentication, 'V'ersion; or SASL's alone, 'S'.
@@ -129,7 +133,8 @@ class Connection {
   std::deque<Pending> pending_;  // begun: whose answers are due, in order
   int batches_ = 0;              // unanswered
   AnswerReader reader_;
-  bool reading_ = false;  // reader_ is at pending_.front()
+  bool reading_ = false;   // reader_ is at pending_.front()
+  size_t part_bytes_ = 0;  // that it has read of this part
   std::unique_ptr<char[]> input_;
   size_t input_begin_ = 0;
   size_t input_end_ = 0;

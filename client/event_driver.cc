@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "client/accounting.h"
+
 namespace cairn {
 namespace {
 
@@ -26,6 +28,7 @@ absl::StatusOr<std::unique_ptr<EventDriver>> EventDriver::Make(
 absl::Status EventDriver::Init(const std::vector<std::unique_ptr<ServerState>>& servers,
                                const ClientOptions* options, event_base* base) {
   const absl::Status none = absl::ResourceExhaustedError("no event loop: out of descriptors?");
+  servers_ = &servers;
   owns_base_ = base == nullptr;
   base_ = owns_base_ ? event_base_new() : base;
   if (base_ == nullptr) return none;
@@ -192,7 +195,7 @@ void EventDriver::Complete(AsyncCall* async) {
   under_way_.erase(async->place_);
   Call& call = *async->result.call;
   call.async = nullptr;
-  if (!call.finished()) call.abandoned.store(true, std::memory_order_relaxed);
+  if (!call.finished()) Abandon(call, *servers_);
   async->result.Snapshot();
   async->Done();
 }

@@ -79,6 +79,7 @@ class EventDriver {
   void Watch(Socket& socket);
   void SetTimer();
 
+  const std::vector<std::unique_ptr<ServerState>>* servers_ = nullptr;
   event_base* base_ = nullptr;
   bool owns_base_ = false;
   pthread_t thread_ = {};

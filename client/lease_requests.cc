@@ -14,6 +14,7 @@ void AppendFlag(ByteBuffer* out, std::string_view flag, Number number) {
 }  // namespace
 
 void RequestWriter::LeaseRead(std::string_view key, int64_t lease, int64_t ahead, uint32_t answer) {
+  part_->operation = Operation::kGetWithLease;
   if (dialect_ == Dialect::kBinary) return BinaryRead("gets", key, answer);
   Part::Key& entry = part_->keys.emplace_back();
   entry.answer = answer;
@@ -35,6 +36,7 @@ void RequestWriter::LeaseRead(std::string_view key, int64_t lease, int64_t ahead
 }
 
 void RequestWriter::DeleteIf(std::string_view key, uint64_t cas, uint32_t answer) {
+  part_->operation = Operation::kDeleteIf;
   if (dialect_ == Dialect::kBinary) return BinaryDeleteIf(key, cas, answer);
   if (dialect_ != Dialect::kMeta) {
     // A value that has expired already takes its place: classic text deletes on no condition.
@@ -52,6 +54,7 @@ void RequestWriter::DeleteIf(std::string_view key, uint64_t cas, uint32_t answer
 }
 
 void RequestWriter::GiveBackStale(std::string_view key, uint64_t cas, uint32_t answer) {
+  part_->operation = Operation::kReleaseLease;
   part_->meta.Append("md ").Append(prefix_).Append(key).Append(" I");
   AppendFlag(&part_->meta, " C", cas);
   part_->meta.Append("\r\n");
@@ -59,6 +62,7 @@ void RequestWriter::GiveBackStale(std::string_view key, uint64_t cas, uint32_t a
 }
 
 void RequestWriter::Invalidate(std::string_view key, int64_t exptime, uint32_t answer) {
+  part_->operation = Operation::kInvalidate;
   if (dialect_ == Dialect::kBinary) return BinaryDelete(key, 0, answer);
   if (dialect_ != Dialect::kMeta) {
     part_->text.Append("delete ").Append(prefix_).Append(key).Append("\r\n");
@@ -74,6 +78,7 @@ void RequestWriter::Invalidate(std::string_view key, int64_t exptime, uint32_t a
 
 void RequestWriter::ArithmeticOrStart(bool increment, std::string_view key, uint64_t delta,
                                       uint64_t initial, int64_t exptime, uint32_t answer) {
+  part_->operation = increment ? Operation::kIncrement : Operation::kDecrement;
   if (dialect_ == Dialect::kBinary) {
     return BinaryArithmetic(increment, key, delta, FirstNumber{initial, exptime}, answer);
   }

@@ -71,8 +71,13 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
     size_t used = 0;
     for (; used < wave.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
-      // Keys are all over the application's memory: they come while others are being written.
-      if (used + kKeysAhead < wave.size()) __builtin_prefetch(wave[used + kKeysAhead].data());
+      // Keys are all over the application's memory: they come while others are being written. Many
+      // end on another cache line than they begin on.
+      if (used + kKeysAhead < wave.size()) {
+        const std::string_view ahead = wave[used + kKeysAhead];
+        __builtin_prefetch(ahead.data());
+        __builtin_prefetch(ahead.data() + ahead.size());
+      }
       absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
       if (refused.ok()) refused = check(i);
       if (!refused.ok()) {

@@ -15,6 +15,7 @@ constexpr size_t kLineBytesMax = 2000;
 constexpr size_t kOverheadBytesMax = 8 + 8 * ByteBuffer::kDigitsMax;
 
 struct StoreWords {
+  Operation operation;
   std::string_view verb;
   std::string_view mode;  // the meta flag
 };
@@ -22,19 +23,19 @@ struct StoreWords {
 StoreWords WordsOf(StoreVerb verb) {
   switch (verb) {
     case StoreVerb::kSet:
-      return {"set ", ""};
+      return {Operation::kSet, "set ", ""};
     case StoreVerb::kAdd:
-      return {"add ", " ME"};
+      return {Operation::kAdd, "add ", " ME"};
     case StoreVerb::kReplace:
-      return {"replace ", " MR"};
+      return {Operation::kReplace, "replace ", " MR"};
     case StoreVerb::kAppend:
-      return {"append ", " MA"};
+      return {Operation::kAppend, "append ", " MA"};
     case StoreVerb::kPrepend:
-      return {"prepend ", " MP"};
+      return {Operation::kPrepend, "prepend ", " MP"};
     case StoreVerb::kCas:
-      return {"cas ", ""};
+      return {Operation::kCompareAndSwap, "cas ", ""};
   }
-  return {};
+  return {Operation::kSet, "", ""};
 }
 
 constexpr uint64_t kEachByte = 0x0101010101010101;
@@ -81,6 +82,9 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
 }
 
 void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t answer) {
+  if (part_->keys.empty()) {
+    part_->operation = verb.starts_with("gat") ? Operation::kGetAndTouch : Operation::kGet;
+  }
   if (dialect_ == Dialect::kBinary) return BinaryRead(verb, key, answer);
   ByteBuffer& text = part_->text;
   const size_t bytes = prefix_.size() + key.size();
@@ -99,8 +103,9 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
 }
 
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
-  if (dialect_ == Dialect::kBinary) return BinaryStore(request, answer);
   const StoreWords words = WordsOf(request.verb);
+  part_->operation = words.operation;
+  if (dialect_ == Dialect::kBinary) return BinaryStore(request, answer);
   const int64_t exptime = Capped(request.exptime);
   const bool quiet = part_->shape == AnswerShape::kQuiet;
   const size_t bytes =
@@ -126,7 +131,11 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
     part_->meta.Advance(at.Text("\r\n").Text(request.value).Text("\r\n"));
   }
   part_->success = "STORED";
-  if (!quiet) AddKey(answer);
+  if (quiet) {
+    ++part_->quiet_keys;
+  } else {
+    AddKey(answer);
+  }
 }
 
 // Commands without a value: what stands before the key, and after it.
@@ -141,6 +150,7 @@ void RequestWriter::Command(ByteBuffer* out, std::string_view verb, std::string_
 }
 
 void RequestWriter::Delete(std::string_view key, uint32_t answer) {
+  part_->operation = Operation::kDelete;
   if (dialect_ == Dialect::kBinary) return BinaryDelete(key, 0, answer);
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "delete ", key, "", None());
   if (dialect_ != Dialect::kText) Command(&part_->meta, "md ", key, "", None());
@@ -150,6 +160,7 @@ void RequestWriter::Delete(std::string_view key, uint32_t answer) {
 
 void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer) {
   exptime = Capped(exptime);
+  part_->operation = Operation::kTouch;
   if (dialect_ == Dialect::kBinary) return BinaryTouch(key, exptime, answer);
   if (dialect_ != Dialect::kMeta) Command(&part_->text, "touch ", key, " ", exptime);
   if (dialect_ != Dialect::kText) Command(&part_->meta, "mg ", key, " T", exptime);
@@ -159,6 +170,7 @@ void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer
 
 void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t delta,
                                uint32_t answer) {
+  part_->operation = increment ? Operation::kIncrement : Operation::kDecrement;
   if (dialect_ == Dialect::kBinary) {
     return BinaryArithmetic(increment, key, delta, std::nullopt, answer);
   }
@@ -172,6 +184,7 @@ void RequestWriter::Arithmetic(bool increment, std::string_view key, uint64_t de
 }
 
 void RequestWriter::Line(std::string_view line, std::string_view success, uint32_t answer) {
+  part_->operation = success.empty() ? Operation::kAskServer : Operation::kFlushAll;
   if (dialect_ == Dialect::kBinary) return BinaryLine(line, answer);
   ByteBuffer& text = part_->text;
   text.Advance(text.Extend(line.size() + 2).Text(line).Text("\r\n"));

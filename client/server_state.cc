@@ -95,10 +95,35 @@ bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
   if (avoided_until_.exchange(until, std::memory_order_relaxed) == 0) {
     troubled_->fetch_add(1, std::memory_order_relaxed);
   }
+  ++pauses_;
   next_pause_ = std::min(next_pause_ * 2, std::max(pause_max_, fail_timeout_));
   fails_ = 0;
   on_trial_ = claimed_ = false;
   return true;
+}
+
+ServerStatistics ServerState::Statistics(Clock::time_point now) {
+  ServerStatistics statistics;
+  statistics.address = address_;
+  {
+    absl::MutexLock lock(&mutex_);
+    statistics.last_failure = std::string(last_failure_.message());
+    statistics.pauses = pauses_;
+  }
+  switch (standing(now)) {
+    case Standing::kWell:
+      statistics.state =
+          server_.down ? ServerStatistics::State::kDown : ServerStatistics::State::kWell;
+      break;
+    case Standing::kTrialDue:
+      statistics.state = ServerStatistics::State::kTrialDue;
+      break;
+    case Standing::kLeftAlone:
+      statistics.state = ServerStatistics::State::kLeftAlone;
+      break;
+  }
+  counters_.AddTo(&statistics);
+  return statistics;
 }
 
 }  // namespace cairn

@@ -13,11 +13,10 @@
 #include "cairn/options.h"
 #include "client/address_book.h"
 #include "client/call.h"
+#include "client/counters.h"
 #include "client/tls.h"
 
 namespace cairn {
-
-using Clock = std::chrono::steady_clock;
 
 /// An absl::Duration in the clock's terms; infinite and absurd ones become a century.
 Clock::duration ToClock(absl::Duration duration);
@@ -60,6 +59,9 @@ class ServerState {
   /// True for one asker, who has then to send it a request.
   bool ClaimTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  CounterSet& counters() { return counters_; }
+  ServerStatistics Statistics(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
+
   Dialect dialect() const { return dialect_.load(std::memory_order_relaxed); }
   void set_dialect(Dialect dialect) { dialect_.store(dialect, std::memory_order_relaxed); }
 
@@ -80,6 +82,7 @@ class ServerState {
   // 0 when it is well. Until then others keep away: for the pause, or for the time a trial may
   // take.
   std::atomic<Clock::rep> avoided_until_{0};
+  CounterSet counters_;
 
   absl::Mutex mutex_;
   uint32_t fails_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -88,6 +91,7 @@ class ServerState {
   bool on_trial_ ABSL_GUARDED_BY(mutex_) = false;  // it was paused and has not answered since
   bool claimed_ ABSL_GUARDED_BY(mutex_) = false;   // by one who has not connected yet
   absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
+  uint64_t pauses_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace cairn

@@ -12,8 +12,9 @@ namespace cairn::storage {
 /// then chunks of whole pages, chunks of the largest class, and one of the least class that holds
 /// the rest.
 struct ItemLayout {
-  uint8_t marks = 0;  ///< the layout marks
-  ClassId head_class = 0;
+  uint8_t marks = 0;       ///< the layout marks
+  ClassId head_class = 0;  ///< of its large chunks as well
+  ClassId page_class = 0;
   uint32_t inline_bytes = 0;
   uint64_t value_bytes = 0;
   uint64_t page_chunks = 0;
@@ -22,10 +23,10 @@ struct ItemLayout {
 
   bool chained() const { return (marks & kChained) != 0; }
   uint64_t slot_count() const { return 1 + page_chunks + large_chunks + (last_class != 0 ? 1 : 0); }
-  ClassId ClassOf(uint64_t slot, const SizeClasses& classes) const {
+  ClassId ClassOf(uint64_t slot) const {
     if (slot == 0) return head_class;
-    if (slot <= page_chunks) return classes.whole_page();
-    return slot <= page_chunks + large_chunks ? classes.largest() : last_class;
+    if (slot <= page_chunks) return page_class;
+    return slot <= page_chunks + large_chunks ? head_class : last_class;
   }
 };
 
@@ -44,10 +45,11 @@ inline ItemLayout LayOut(const SizeClasses& classes, size_t key_bytes, uint32_t 
   // The wide CAS is always there: eight bytes of a large item save having to rebuild it later.
   layout.marks |= kChained | kWideCas;
   prefix = ItemPrefixBytes(layout.marks) + key_bytes;
-  layout.head_class = classes.largest();
+  layout.head_class = classes.ForChunks(prefix + value_bytes);
+  layout.page_class = classes.ForPages(prefix + value_bytes);
   layout.inline_bytes =
       static_cast<uint32_t>(std::min<uint64_t>(classes.max_slot_bytes() - prefix, value_bytes));
-  const uint64_t page_room = classes[classes.whole_page()].slot_bytes - kChunkHeaderBytes;
+  const uint64_t page_room = classes.page_bytes() - kChunkHeaderBytes;
   const uint64_t large_room = classes.max_slot_bytes() - kChunkHeaderBytes;
   uint64_t rest = value_bytes - layout.inline_bytes;
   layout.page_chunks = rest / page_room;

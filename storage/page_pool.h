@@ -38,12 +38,15 @@ struct PageInfo {
   uint32_t pins = 0;      ///< readers: what they may read must stay
   PageId prev = 0;        ///< in the shard's queue
   PageId next = 0;
+  PageId class_prev = 0;  ///< among the sealed ones of its class in the queue
+  PageId class_next = 0;
   PageId room_prev = 0;  ///< in the class's list of pages with room
   PageId room_next = 0;
   ExpiryCode min_expiry = 0;   ///< not above the expiry of any item here; 0: none expires
   uint32_t write_seconds = 0;  ///< newest write
+  double queued_at = 0;        ///< the shard's age when it joined the queue
 };
-static_assert(sizeof(PageInfo) <= 64);
+static_assert(sizeof(PageInfo) == 64);
 
 /// The memory of all pages and the budget that they, the indexes and others share. Thread-safe. Its
 /// lock is a leaf: taken with a shard's lock held, never the other way round. Memory that was a

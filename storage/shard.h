@@ -282,6 +282,8 @@ class Shard {
   void ReleasePage(PageId page) CAIRN_LOCKED;
   void Enqueue(PageId page) CAIRN_LOCKED;
   void Dequeue(PageId page) CAIRN_LOCKED;
+  void JoinLine(PageId page) CAIRN_LOCKED;
+  void LeaveLine(PageId page) CAIRN_LOCKED;
   void AddRoom(PageId page, bool front) CAIRN_LOCKED;
   void RemoveRoom(PageId page) CAIRN_LOCKED;
   void SealOpenPages() CAIRN_LOCKED;
@@ -310,11 +312,8 @@ class Shard {
   /// Where an item that is about to be written goes; forgets that it was evicted.
   PageQueue QueueForNew(uint64_t hash, const Found& old) CAIRN_LOCKED;
   void NotePageTaken() CAIRN_LOCKED;
-  PageQueue QueueToEvict() const CAIRN_LOCKED;
-  /// True when a page goes to the end of its queue unseen: small items stay longer.
-  bool MayPassOver(PageId page) CAIRN_LOCKED;
-  /// How many hits are worth the memory of an item of this size.
-  unsigned HitsNeeded(ItemRef item) const CAIRN_LOCKED;
+  /// The page whose items are worth the least, or 0: there is none. Makes the shard older.
+  PageId PageToSweep() CAIRN_LOCKED;
 
   // shard_reclaim.cc
   bool ReleaseEmptyPages() CAIRN_LOCKED;
@@ -347,6 +346,7 @@ class Shard {
   std::vector<PageId> Pages() const CAIRN_LOCKED;
   void FlushPartly(PageId page) CAIRN_LOCKED;
 
+  absl::Status CheckLines() const CAIRN_LOCKED;
   absl::Status CheckPage(PageId page, uint64_t* items, uint64_t* bytes) const CAIRN_LOCKED;
 
   const uint16_t number_;
@@ -379,13 +379,22 @@ class Shard {
     PageId back = 0;
     uint64_t count = 0;
   };
+  // The sealed pages of a class in one queue, if any, in the order of their sealing.
+  struct Line {
+    PageId front;
+    PageId back;
+    double queued_at;  // of the front
+    ClassId class_id;
+    PageQueue queue;
+  };
+  static constexpr uint16_t kNoLine = UINT16_MAX;
   struct Rooms {       // of a class's pages in one queue
     PageId front = 0;  // pages with room, the one to use first in front
     PageId back = 0;
     uint64_t pages = 0;
     uint64_t used = 0;  // slots of these pages that hold something
     bool listed_spacious = false;
-    double sweep_credit = 0;  // see MayPassOver
+    uint16_t line = kNoLine;  // in lines_
   };
   struct PerClass {
     Rooms rooms[kPageQueues];
@@ -397,7 +406,9 @@ class Shard {
   };
   Queue queues_[kPageQueues] ABSL_GUARDED_BY(mutex_);
   std::vector<PerClass> per_class_ ABSL_GUARDED_BY(mutex_);  // by ClassId
-  double probation_share_ ABSL_GUARDED_BY(mutex_) = 0.1;     // of the pages
+  std::vector<Line> lines_ ABSL_GUARDED_BY(mutex_);
+  double age_ ABSL_GUARDED_BY(mutex_) = 0;                // see PageToSweep
+  double probation_share_ ABSL_GUARDED_BY(mutex_) = 0.3;  // of the time that pages of main have
   bool main_in_window_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t pages_in_window_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t stored_in_window_ ABSL_GUARDED_BY(mutex_) = 0;

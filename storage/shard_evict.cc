@@ -16,13 +16,13 @@ bool Shard::EvictPage(Time now) {
   if (ReleaseEmptyPages() || Compact() || ReclaimSome(now)) return true;
   uint64_t looked_at = 0;
   for (uint64_t left = 2 * page_count(); left > 0; --left) {
-    const PageQueue queue = QueueToEvict();
-    const PageId page = queues_[queue].front;
+    const PageId page = PageToSweep();
     if (page == 0) break;
     const PageInfo& info = pool_->info(page);
+    const PageQueue queue = info.queue;
     looked_at += 8;
     const bool force = looked_at > kMostSlotsSwept;
-    if (info.pins > 0 || info.reserved > 0 || (!force && MayPassOver(page))) {
+    if (info.pins > 0 || info.reserved > 0) {
       Requeue(page, queue);
       continue;
     }
@@ -96,15 +96,14 @@ bool Shard::SweepPage(PageId page, Time now, bool force) {
     const Place owner = is_chunk ? ChunkRef(At(place)).owner() : place;
     const ItemRef item(At(owner));
     const bool expired = ExpiryPassed(item.expiry(), passed);
-    const unsigned needed = HitsNeeded(item);
     // A chunk goes with its head: one that was spared is not judged again by its chunks.
-    const bool worthy = item.hits() >= needed || (is_chunk && item.has(kSpared));
+    const bool worthy = item.hits() > 0 || (is_chunk && item.has(kSpared));
     if (expired || force || !worthy) {
       Lose(owner, expired ? Loss::kReclaimed : Loss::kEvicted, now);
     } else if (is_chunk) {
       MoveChunk(place, kMain);
     } else {
-      item.set_hits(item.hits() - (info.queue == kProbation ? 1 : needed));
+      item.set_hits(item.hits() - 1);
       if (item.has(kChained)) item.Mark(kSpared);
       MoveItem(place, kMain);
       ++counters_.items_rescued;
@@ -134,7 +133,8 @@ bool Shard::FinishSweep(PageId page) {
 bool Shard::MoveItem(Place from, PageQueue to_queue) {
   const PageInfo& source = InfoOf(from);
   const ItemRef item(At(from));
-  const ClassId best = PageClass(classes_.ForBytes(item.slot_bytes_used()));
+  const ClassId best =
+      item.has(kChained) ? source.class_id : PageClass(classes_.ForBytes(item.slot_bytes_used()));
   Place to = TakeRoom(best, to_queue);
   if (to == 0 && best != source.class_id) to = TakeRoom(source.class_id, to_queue);
   if (to == 0) return false;

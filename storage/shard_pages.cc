@@ -118,6 +118,7 @@ void Shard::Enqueue(PageId page) {
   (queue.back != 0 ? pool_->info(queue.back).next : queue.front) = page;
   queue.back = page;
   ++queue.count;
+  JoinLine(page);
 }
 
 void Shard::Dequeue(PageId page) {
@@ -127,6 +128,49 @@ void Shard::Dequeue(PageId page) {
   (info.prev != 0 ? pool_->info(info.prev).next : queue.front) = info.next;
   (info.next != 0 ? pool_->info(info.next).prev : queue.back) = info.prev;
   --queue.count;
+  LeaveLine(page);
+}
+
+void Shard::JoinLine(PageId page) {
+  PageInfo& info = pool_->info(page);
+  info.queued_at = age_;
+  info.class_next = 0;
+  uint16_t& at = per_class_[info.class_id].rooms[info.queue].line;
+  if (at == kNoLine) {
+    at = static_cast<uint16_t>(lines_.size());
+    info.class_prev = 0;
+    lines_.push_back({page, page, age_, info.class_id, info.queue});
+    return;
+  }
+  Line& line = lines_[at];
+  info.class_prev = line.back;
+  pool_->info(line.back).class_next = page;
+  line.back = page;
+}
+
+void Shard::LeaveLine(PageId page) {
+  const PageInfo& info = pool_->info(page);
+  uint16_t& at = per_class_[info.class_id].rooms[info.queue].line;
+  Line& line = lines_[at];
+  if (line.front == page && line.back == page) {
+    const Line& last = lines_.back();
+    per_class_[last.class_id].rooms[last.queue].line = at;
+    line = last;
+    lines_.pop_back();
+    at = kNoLine;
+    return;
+  }
+  if (info.class_prev != 0) {
+    pool_->info(info.class_prev).class_next = info.class_next;
+  } else {
+    line.front = info.class_next;
+    line.queued_at = pool_->info(line.front).queued_at;
+  }
+  if (info.class_next != 0) {
+    pool_->info(info.class_next).class_prev = info.class_prev;
+  } else {
+    line.back = info.class_prev;
+  }
 }
 
 void Shard::AddRoom(PageId page, bool front) {

@@ -73,6 +73,7 @@ absl::Status Shard::CheckInvariants() const {
     const absl::Status status = CheckPage(page, &items, &bytes);
     if (!status.ok()) return status;
   }
+  if (const absl::Status status = CheckLines(); !status.ok()) return status;
   uint64_t used_slots = 0;
   for (const PageId page : pages) used_slots += pool_->info(page).used;
   uint64_t used_of_classes = 0;
@@ -100,6 +101,33 @@ absl::Status Shard::CheckInvariants() const {
   if (bytes != bytes_ || bytes != bytes_of_classes) {
     return absl::InternalError(fmt::format("shard {}: {} bytes in pages, {} counted, {} in classes",
                                            number_, bytes, bytes_, bytes_of_classes));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Shard::CheckLines() const {
+  uint64_t sealed = 0;
+  for (size_t n = 0; n < lines_.size(); ++n) {
+    const Line& line = lines_[n];
+    bool right = per_class_[line.class_id].rooms[line.queue].line == n;
+    double queued_at = line.queued_at;
+    PageId prev = 0;
+    for (PageId page = line.front; page != 0; page = pool_->info(page).class_next) {
+      const PageInfo& info = pool_->info(page);
+      right = right && info.class_id == line.class_id && info.queue == line.queue &&
+              info.class_prev == prev && info.state == PageState::kSealed &&
+              (prev == 0 ? info.queued_at == queued_at : info.queued_at >= queued_at);
+      queued_at = info.queued_at;
+      prev = page;
+      ++sealed;
+    }
+    if (!right || prev != line.back) {
+      return absl::InternalError(fmt::format("shard {}: the line of class {}, queue {}", number_,
+                                             line.class_id, static_cast<int>(line.queue)));
+    }
+  }
+  if (sealed != queues_[kProbation].count + queues_[kMain].count) {
+    return absl::InternalError(fmt::format("shard {}: {} pages in lines", number_, sealed));
   }
   return absl::OkStatus();
 }

@@ -154,7 +154,7 @@ bool Shard::ReserveSome(Reservation::Impl* reservation, Time now) {
   const ItemLayout& layout = reservation->layout;
   if (pieces.empty()) reservation->queue = QueueForNew(reservation->hash, {});
   for (size_t n = 0; n < kSlotsACall && !reservation->complete(); ++n) {
-    const ClassId id = layout.ClassOf(pieces.size(), classes_);
+    const ClassId id = layout.ClassOf(pieces.size());
     const Place place = AllocateSlot(id, reservation->queue, now);
     if (place == 0) return false;
     ++InfoOf(place).reserved;

@@ -14,6 +14,7 @@ constexpr double kDefaultGrowth = 1.08;
 SizeClass MakeClass(uint32_t page_bytes, uint32_t slot_bytes) {
   SizeClass c;
   c.slot_bytes = slot_bytes;
+  c.item_bytes = slot_bytes;
   c.slots_per_page = static_cast<uint16_t>(page_bytes / slot_bytes);
   // Exact for offsets below 2^16: the error of the rounded-up reciprocal stays below 2^-16.
   c.reciprocal = static_cast<uint32_t>(((uint64_t{1} << 32) + slot_bytes - 1) / slot_bytes);
@@ -48,8 +49,17 @@ SizeClasses::SizeClasses(uint32_t page_bytes, double growth_factor, uint32_t gra
     while (classes_[id].slot_bytes < g * granule_) ++id;
     by_granule_[g] = id;
   }
-  classes_.push_back(MakeClass(page_bytes, page_bytes));
-  classes_.back().coarse = whole_page();
+  const auto add = [&](uint32_t slot_bytes, uint64_t item_bytes) {
+    classes_.push_back(MakeClass(page_bytes, slot_bytes));
+    classes_.back().item_bytes = item_bytes;
+    classes_.back().coarse = static_cast<ClassId>(classes_.size() - 1);
+  };
+  const auto slot_bytes = static_cast<uint32_t>(max_slot_bytes_);
+  const uint64_t middle = max_slot_bytes_ + max_slot_bytes_ / 2;  // of the least octave
+  first_chunks_ = static_cast<ClassId>(classes_.size());
+  for (const unsigned octave : {0, 1, 2, 4}) add(slot_bytes, middle << octave);
+  first_pages_ = static_cast<ClassId>(classes_.size());
+  for (unsigned n = 0; n < kPageClasses; ++n) add(page_bytes, middle << (kLeastPageOctave + n));
 }
 
 static_assert((uint32_t{64} << 10) / kLargestShare <= kMaxInlineBytes);

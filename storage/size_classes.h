@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -14,11 +16,14 @@ struct SizeClass {
   uint16_t slots_per_page = 0;
   ClassId coarse = 0;       ///< the class that serves instead while few items want this one
   uint32_t reciprocal = 0;  ///< slot of an offset: (offset * reciprocal) >> 32
+  uint64_t item_bytes = 0;  ///< what the items are long that have slots here, about
 };
 
 /// The table of slab classes for a page size. The largest class whose slots hold items is an eighth
-/// of a page, so that rounding wastes little of any size; larger values are cut in chunks. One more
-/// class has a slot of a whole page, for the bulk of large values.
+/// of a page, so that rounding wastes little of any size; larger values are cut in chunks, of that
+/// size or, for the bulk of large values, of whole pages. Both kinds are several classes with slots
+/// of the same size, by the size of the whole item, so that what shares a page is worth about the
+/// same.
 ///
 /// Classes are fine: each number of slots that a page can have makes one. Some are coarse as well:
 /// an item whose class is not wanted by enough others to fill pages of its own goes to the next
@@ -33,13 +38,35 @@ class SizeClasses {
   /// The least class with slots of `bytes`. REQUIRES: bytes <= max_slot_bytes().
   ClassId ForBytes(size_t bytes) const { return by_granule_[(bytes + granule_ - 1) / granule_]; }
   size_t max_slot_bytes() const { return max_slot_bytes_; }
-  ClassId largest() const { return static_cast<ClassId>(classes_.size() - 2); }
-  ClassId whole_page() const { return static_cast<ClassId>(classes_.size() - 1); }
+  /// For the slots of max_slot_bytes() of an item of `item_bytes` that does not fit one.
+  ClassId ForChunks(uint64_t item_bytes) const {
+    const unsigned octave = Octave(item_bytes);
+    const unsigned kind = octave < 2 ? octave : 1 + octave / 2;
+    return static_cast<ClassId>(first_chunks_ + std::min(kind, kChunkClasses - 1));
+  }
+  /// For its whole pages.
+  ClassId ForPages(uint64_t item_bytes) const {
+    const unsigned octave = std::max(Octave(item_bytes), kLeastPageOctave);
+    return static_cast<ClassId>(first_pages_ +
+                                std::min(octave - kLeastPageOctave, kPageClasses - 1));
+  }
+  uint32_t page_bytes() const { return classes_[first_pages_].slot_bytes; }
   unsigned count() const { return static_cast<unsigned>(classes_.size() - 1); }
 
  private:
+  static constexpr unsigned kChunkClasses = 4;
+  static constexpr unsigned kPageClasses = 8;
+  static constexpr unsigned kLeastPageOctave = 3;  // an item with a whole page is longer
+
+  /// How often an item's size can be halved until it fits a slot, less one.
+  unsigned Octave(uint64_t item_bytes) const {
+    return static_cast<unsigned>(std::bit_width((item_bytes - 1) / max_slot_bytes_ | 1)) - 1;
+  }
+
   uint32_t granule_;
   size_t max_slot_bytes_;
+  ClassId first_chunks_ = 0;
+  ClassId first_pages_ = 0;
   std::vector<SizeClass> classes_;  // [0] unused
   std::vector<ClassId> by_granule_;
 };

@@ -1,17 +1,19 @@
 // cairn-cli: a pool of cache servers from the command line, as libcairn sees it.
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "tools/cli_top.h"
 
 namespace {
 
@@ -31,7 +33,10 @@ constexpr char kHelp[] =
     "  touch <key>            gives a value the TTL of --ttl\n"
     "  incr|decr <key> [n]    counts\n"
     "  ring [<key>...]        where keys live; without keys, how even the placement is\n"
-    "  ping                   every server's version, and how long it took to tell\n"
+    "  ping                   every server's version, and how long it takes to tell: the median "
+    "of\n"
+    "                         --count times (10), and how they spread\n"
+    "  top                    what every server does, each --interval (1s), --count times\n"
     "  stats [<group>]        every server's statistics\n"
     "  flush_all              empties every server\n"
     "\n"
@@ -42,6 +47,8 @@ constexpr char kHelp[] =
     "  --prefix=<text>        stands before every key\n"
     "  --ttl=<duration>       of what is stored, e.g. 90s or 24h (default: none)\n"
     "  --timeout=<duration>   of a call (default: 5s)\n"
+    "  --interval=<duration>  between rounds of top and ping\n"
+    "  --count=<n>            rounds of top (default: until interrupted) and of ping (10)\n"
     "  --text                 classic protocol only\n"
     "\n"
     "Exits with 0; 1 for a miss or a condition that did not hold; 2 for a mistake on the command\n"
@@ -50,6 +57,8 @@ constexpr char kHelp[] =
 struct Settings {
   cairn::ClientOptions client;
   absl::Duration ttl = absl::InfiniteDuration();
+  std::optional<absl::Duration> interval;
+  std::optional<uint64_t> count;
   std::vector<std::string_view> words;
 };
 
@@ -94,6 +103,19 @@ absl::Status ReadOption(std::string_view word, Settings* settings) {
   cairn::ClientOptions& client = settings->client;
   if (name == "--servers") return ReadServers(value, &client.servers);
   if (name == "--ttl") return ReadDuration(value, &settings->ttl);
+  if (name == "--interval") {
+    absl::Status status = ReadDuration(value, &settings->interval.emplace());
+    if (status.ok() && *settings->interval <= absl::ZeroDuration()) {
+      return absl::InvalidArgumentError("an interval that is not positive");
+    }
+    return status;
+  }
+  if (name == "--count") {
+    const char* const end = value.data() + value.size();
+    const auto read = std::from_chars(value.data(), end, settings->count.emplace());
+    if (read.ec == std::errc() && read.ptr == end && *settings->count > 0) return absl::OkStatus();
+    return absl::InvalidArgumentError("not a number of times: \"" + std::string(value) + "\"");
+  }
   if (name == "--timeout") return ReadDuration(value, &client.call_timeout);
   if (name == "--placement") {
     const absl::StatusOr<cairn::PlacementPreset> preset = cairn::PresetFromName(value);
@@ -201,19 +223,18 @@ int ShowRing(cairn::Client& client, const Settings& settings) {
   return kDone;
 }
 
-int Ping(cairn::Client& client) {
-  int result = kDone;
-  for (size_t i = 0; i < client.server_count(); ++i) {
-    const absl::Time begin = absl::Now();
-    const absl::StatusOr<std::string> version = client.Version(i);
-    if (!version.ok()) {
-      result = Fail(version.status());
-      continue;
-    }
-    printf("%s %s %.3f ms\n", client.server(i).Address().c_str(), version->c_str(),
-           absl::ToDoubleMilliseconds(absl::Now() - begin));
-  }
-  return result;
+int Ping(cairn::Client& client, const Settings& settings) {
+  cairn::cli::Rounds rounds = {absl::ZeroDuration(), 10};
+  if (settings.interval.has_value()) rounds.interval = *settings.interval;
+  if (settings.count.has_value()) rounds.count = *settings.count;
+  return cairn::cli::ShowPing(client, rounds) ? kDone : kFailed;
+}
+
+int Top(cairn::Client& client, const Settings& settings) {
+  cairn::cli::Rounds rounds;
+  if (settings.interval.has_value()) rounds.interval = *settings.interval;
+  if (settings.count.has_value()) rounds.count = *settings.count;
+  return cairn::cli::ShowTop(client, rounds) ? kDone : kFailed;
 }
 
 int ShowStats(cairn::Client& client, const Settings& settings) {
@@ -254,7 +275,8 @@ const Command kCommands[] = {
     {"incr", 1, 2, Count},
     {"decr", 1, 2, Count},
     {"ring", 0, kAny, ShowRing},
-    {"ping", 0, 0, [](cairn::Client& client, const Settings&) { return Ping(client); }},
+    {"ping", 0, 0, Ping},
+    {"top", 0, 0, Top},
     {"stats", 0, 1, ShowStats},
     {"flush_all", 0, 0, [](cairn::Client& client, const Settings&) { return FlushAll(client); }},
 };

@@ -184,6 +184,25 @@ TEST_CASE("everything there is works with SASL and memcached", "[client][sasl]")
   CheckAll(*process);
 }
 
+TEST_CASE("what is asked in the binary protocol is counted", "[client][sasl]") {
+  SaslServer server;
+  ServerProcess* const process = server.Start();
+  REQUIRE(process != nullptr);
+  const auto client = Connect(OptionsFor(process->server()));
+  const SetItem items[] = {{"x", "1"}, {"y", "2"}};
+  CHECK(client->Set("word", "word").ok());
+  CHECK(client->SetAll(items).ok());
+  CHECK_FALSE(client->Increment("word").ok());
+  const std::string_view keys[] = {"x", "absent", "y"};
+  CHECK(client->GetMulti(keys).hits() == 2);
+  const ServerStatistics now = client->Stats().at(0);
+  CHECK(now.requests == 4);
+  CHECK(now.written == 3);
+  CHECK(now.refused == 1);
+  CHECK(now.hits == 2);
+  CHECK(now.misses == 1);
+}
+
 TEST_CASE("a name or password that is wrong reaches nothing", "[client][sasl]") {
   SaslServer server;
   ServerProcess* const process = server.Start();

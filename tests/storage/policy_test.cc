@@ -1,4 +1,5 @@
 // What the store keeps and what it lets go.
+#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -65,6 +66,34 @@ TEST_CASE("Large values that are rarely read do not push out small ones that are
     if (i % 100 == 0) large.Ask("large" + std::to_string(random() % 2000), 100000);
   }
   CHECK(small.TakeMissRatio() < 0.05);
+}
+
+TEST_CASE("Of values that are read as often the smaller ones are kept, in pages and in pieces") {
+  StoreFixture f(PolicyConfig());
+  // Each size alone would fill three quarters of the memory.
+  constexpr uint64_t kSizes[] = {250, 2500, 25000};
+  constexpr uint64_t kBytes = uint64_t{12} << 20;
+  uint64_t keys = 0;
+  for (const uint64_t size : kSizes) keys += kBytes / size;
+  std::vector<Reader> readers(std::size(kSizes), Reader(&f));
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 1000000; ++i) {
+    if (i == 500000) {
+      for (Reader& reader : readers) static_cast<void>(reader.TakeMissRatio());
+    }
+    uint64_t key = random() % keys;
+    size_t n = 0;
+    for (; key >= kBytes / kSizes[n]; ++n) key -= kBytes / kSizes[n];
+    readers[n].Ask(std::to_string(kSizes[n]) + ":" + std::to_string(key), kSizes[n]);
+  }
+  const double small = readers[0].TakeMissRatio();
+  const double medium = readers[1].TakeMissRatio();
+  const double large = readers[2].TakeMissRatio();
+  CAPTURE(small, medium, large);
+  CHECK(small < 0.04);
+  CHECK(medium < large);
+  CHECK(large > 0.5);
+  CHECK(f.store().CheckInvariants().ok());
 }
 
 TEST_CASE("Small values have time to be read again while large ones fill the memory") {

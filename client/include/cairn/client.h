@@ -16,6 +16,7 @@
 #include "cairn/lease.h"
 #include "cairn/options.h"
 #include "cairn/results.h"
+#include "cairn/statistics.h"
 
 namespace cairn {
 
@@ -146,6 +147,10 @@ class Client {
   const Server& server(size_t index) const;
   /// Where a key (without prefix) lives just now.
   size_t ServerOf(std::string_view key) const;
+
+  /// What this client has seen of each server, in the order of ClientOptions::servers. To be asked
+  /// every few seconds rather than with every call: it adds up a few thousand numbers.
+  std::vector<ServerStatistics> Stats() const;
 
   /// One server's version, and its `stats <group>` (empty: the general ones) as names and values.
   /// REQUIRES: server < server_count()

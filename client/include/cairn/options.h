@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "cairn/placement.h"
 #include "cairn/server.h"
 #include "cairn/tls.h"
+#include "cairn/tracing.h"
 
 namespace cairn {
 
@@ -116,6 +118,9 @@ struct ClientOptions {
   /// Prepend are refused with it (FailedPrecondition): they would spoil compressed values.
   /// Unimplemented when the library was built without zstd.
   std::optional<CompressionOptions> compression;
+
+  /// Hears of every request (cairn/tracing.h). Null: nobody, which costs nothing.
+  std::shared_ptr<Tracer> tracer;
 
   /// A larger value is refused before it is sent; what counts is what is sent, i.e. after
   /// compression. memcached's -I less what an item needs besides.

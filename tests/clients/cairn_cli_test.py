@@ -1,0 +1,95 @@
+"""cairn-cli's views of running servers: top while there is traffic, and ping; with cairnd and memcached side by side."""
+
+import os
+import re
+import subprocess
+import threading
+import unittest
+
+import checks
+import servers
+
+CLI = os.environ["CAIRN_CLI"]
+ROW = re.compile(r"\d\d:\d\d:\d\d (\S+) +" + r" +".join([r"(\S+)"] * 11) + "$")
+
+
+class Views(unittest.TestCase):
+    def setUp(self):
+        self.programs = [os.environ["CAIRND"]]
+        if servers.find_oracle():
+            self.programs.append(servers.find_oracle())
+        self.servers = [servers.Server(program) for program in self.programs]
+        for server in self.servers:
+            server.__enter__()
+            self.addCleanup(server.__exit__, None, None, None)
+        self.addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
+
+    def cli(self, *words, addresses=None):
+        return subprocess.run(
+            [CLI, "--servers=" + ",".join(addresses or self.addresses), "--timeout=20s", *words], capture_output=True,
+            text=True, timeout=checks.DEADLINE, check=False)
+
+    def traffic(self, server):
+        """Until the test is over: of two gets one is a hit, and there is a set."""
+        client = server.connect()
+        while not self.over.is_set():
+            client.send(b"set k 0 0 1\r\nx\r\nget k\r\nget absent\r\n")
+            for expected in (b"STORED\r\n", b"VALUE k 0 1\r\n", b"x\r\n", b"END\r\n", b"END\r\n"):
+                if client.read_line() != expected:
+                    return
+        client.close()
+
+    def test_top_shows_rates(self):
+        self.over = threading.Event()
+        threads = [threading.Thread(target=self.traffic, args=(server,)) for server in self.servers]
+        for thread in threads:
+            thread.start()
+        try:
+            shown = self.cli("--interval=300ms", "--count=3", "top")
+        finally:
+            self.over.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertNotIn("\033", shown.stdout)
+        lines = shown.stdout.splitlines()
+        self.assertEqual(lines[0].split()[:5], ["time", "server", "gets/s", "hit%", "sets/s"])
+        rows = [ROW.match(line) for line in lines[1:]]
+        self.assertNotIn(None, rows, shown.stdout)
+        names = self.addresses + (["all"] if len(self.servers) > 1 else [])
+        self.assertEqual([row.group(1) for row in rows], names * 3)
+        for row in rows:
+            self.assertNotEqual(row.group(2), "0", shown.stdout)
+            self.assertAlmostEqual(float(row.group(3)), 50, delta=5)
+            self.assertNotEqual(row.group(4), "0", shown.stdout)
+            self.assertEqual(row.group(5), "0")  # evictions
+            self.assertNotEqual(row.group(6), "0")
+            self.assertNotEqual(row.group(7), "0")
+            self.assertGreaterEqual(int(row.group(8)), 2)  # connections
+            self.assertGreaterEqual(int(row.group(9)), 1)  # items
+
+    def test_top_says_who_is_not_reached(self):
+        gone = f"127.0.0.1:{servers.free_port()}"
+        shown = self.cli("--interval=50ms", "--count=2", "top", addresses=self.addresses + [gone])
+        self.assertEqual(shown.returncode, 3)
+        self.assertIn(gone + ": cannot connect", shown.stdout)
+        self.assertIn(self.addresses[0], shown.stdout)
+
+    def test_ping_tells_how_long_it_took(self):
+        shown = self.cli("--count=50", "ping")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        for address, line in zip(self.addresses, shown.stdout.splitlines()):
+            times = re.match(re.escape(address) + r" \S+ (\S+) ms "
+                             r"\(least (\S+), 90% (\S+), 99% (\S+), most (\S+), of 50\)$", line)
+            self.assertIsNotNone(times, line)
+            median, least, most_90, most_99, most = map(float, times.groups())
+            self.assertLess(0, least)
+            self.assertEqual(sorted([least, median, most_90, most_99, most]), [least, median, most_90, most_99, most])
+
+    def test_what_makes_no_sense_is_refused(self):
+        for option in ("--count=0", "--count=x", "--count=", "--interval=0s", "--interval=soon"):
+            self.assertEqual(self.cli(option, "top").returncode, 2, option)
+
+
+if __name__ == "__main__":
+    checks.main()
