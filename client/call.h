@@ -148,6 +148,8 @@ class Call {
   Arena arena;
   /// What unpacks its values when it has returned; null: nothing.
   const ValueCodec* codec = nullptr;
+  /// What it unpacked: the caller's, while the arena may still be written to by connections.
+  std::vector<std::unique_ptr<char[]>> unpacked;
   /// Who waits while another thread does the work; the channel's.
   Waiter* waiter = nullptr;
   /// Whom to tell instead when nobody waits; the event driver's.

@@ -21,7 +21,7 @@ absl::Status ValueTooLarge() {
 
 }  // namespace
 
-absl::Status Operations::Prepare(StoreRequest* request, std::string* room) const {
+absl::Status Operations::Encode(StoreRequest* request, std::string* room) const {
   if (codec_ != nullptr) {
     if (request->verb == StoreVerb::kAppend || request->verb == StoreVerb::kPrepend) {
       return absl::FailedPreconditionError("append and prepend would spoil compressed values");

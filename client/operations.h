@@ -34,7 +34,10 @@ class Operations {
   void set_codec(const ValueCodec* codec) { codec_ = codec; }
   /// Makes of a request what is stored, which may be in `room` then. An error is why it must not be
   /// asked for: the value is too large, or the codec refuses.
-  absl::Status Prepare(StoreRequest* request, std::string* room) const;
+  absl::Status Prepare(StoreRequest* request, std::string* room) const {
+    const bool as_it_is = codec_ == nullptr && request->value.size() <= options_.value_bytes_max;
+    return as_it_is ? absl::OkStatus() : Encode(request, room);
+  }
 
   /// `verb` is "get" or "gets".
   ResultImpl Read(std::string_view verb, std::string_view key);
@@ -71,6 +74,7 @@ class Operations {
                      const std::function<size_t(RequestWriter&, uint32_t)>& write);
 
  private:
+  absl::Status Encode(StoreRequest* request, std::string* room) const;
   Dialect DialectOf(uint16_t server) const { return router_.servers()[server]->dialect(); }
   RequestWriter WriterFor(Part* part) const {
     return RequestWriter(part, options_.key_prefix, DialectOf(part->server),

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -32,7 +31,10 @@ struct ResultImpl {
 
   /// Once, when the call has returned. Unpacks values.
   void Snapshot();
-  AnswerState StateOf(size_t i) const;
+  AnswerState StateOf(size_t i) const {
+    const Answer& answer = call->answers[i];
+    return PartDone(answer.part) ? answer.state : AnswerState::kPending;
+  }
   /// Ok when the server answered.
   absl::Status StatusOf(size_t i) const;
 
@@ -50,8 +52,6 @@ struct ResultImpl {
   static constexpr uint32_t kFewParts = 64;
   uint64_t done_of_few_ = 0;
   std::vector<bool> done_;  // of the others
-  // Values that came compressed. Not the call's: its arena may still be written to.
-  std::vector<std::unique_ptr<char[]>> unpacked_;
 };
 
 }  // namespace cairn

@@ -37,13 +37,8 @@ void ResultImpl::Unpack() {
     answer.data = value.get();
     answer.size = bytes;
     answer.flags = call->codec->Unmarked(answer.flags);
-    unpacked_.push_back(std::move(value));
+    call->unpacked.push_back(std::move(value));
   }
-}
-
-AnswerState ResultImpl::StateOf(size_t i) const {
-  const Answer& answer = call->answers[i];
-  return PartDone(answer.part) ? answer.state : AnswerState::kPending;
 }
 
 absl::Status ResultImpl::StatusOf(size_t i) const {
