@@ -242,6 +242,10 @@ void Connection::Greet(Clock::time_point now) {
   }
   if (greeting.empty()) return Ready();
   state_ = State::kGreeting;
+  SendGreeting(std::move(greeting), now);
+}
+
+void Connection::SendGreeting(std::string greeting, Clock::time_point now) {
   // A new socket has room for this; one that has not is as good as broken.
   iovec piece = {greeting.data(), greeting.size()};
   if (Send(&piece, 1) != static_cast<ssize_t>(greeting.size())) {
@@ -259,7 +263,8 @@ void Connection::OnGreeting(Clock::time_point now) {
     if (tls_ != nullptr && !tls_->error().empty()) {
       return OnAddressFailed(absl::UnavailableError(tls_->error()), now);
     }
-    if (input_end_ == 0 && greeting_left_ == "V" && server_->dialect() != Dialect::kMeta) {
+    const bool answers_question = greeting_left_ == "V" || greeting_left_ == "M";
+    if (input_end_ == 0 && answers_question && server_->dialect() != Dialect::kMeta) {
       // Some proxies hang up on commands that they do not know.
       Close();
       ask_version_ = false;
@@ -270,6 +275,7 @@ void Connection::OnGreeting(Clock::time_point now) {
   input_end_ += static_cast<size_t>(bytes);
   counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
   if (greeting_left_ == "S") return OnSaslAnswer(now);
+  const bool meta_asked = greeting_left_ == "M";
   while (!greeting_left_.empty()) {
     const std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
     const size_t end = input.find("\r\n");
@@ -287,12 +293,17 @@ void Connection::OnGreeting(Clock::time_point now) {
       return Break(absl::UnavailableError("authentication failed: " + std::string(line)), now);
     }
     if (greeting_left_.front() == 'V') dialect_ = DialectOfVersion(line);
+    if (greeting_left_.front() == 'M' && line != "MN") dialect_ = Dialect::kText;
     greeting_left_.remove_prefix(1);
   }
   if (input_begin_ != input_end_) {
     return Break(absl::DataLossError("a greeting with something after it"), now);
   }
-  Ready();
+  if (meta_asked || dialect_ != Dialect::kMeta) return Ready();
+  // twemproxy hands on the version of a server behind it, and hangs up on meta commands.
+  input_begin_ = input_end_ = 0;
+  greeting_left_ = "M";
+  SendGreeting("mn\r\n", now);
 }
 
 void Connection::OnSaslAnswer(Clock::time_point now) {

@@ -84,6 +84,7 @@ class Connection {
   void OnAddressFailed(const absl::Status& why, Clock::time_point now);
   void OnHandshake(Clock::time_point now);
   void Greet(Clock::time_point now);
+  void SendGreeting(std::string greeting, Clock::time_point now);
   void OnGreeting(Clock::time_point now);
   void OnSaslAnswer(Clock::time_point now);
   void Ready();
@@ -121,7 +122,8 @@ class Connection {
   bool was_up_ = false;               // some time before
   bool proven_ = false;               // it has answered something since it was made
   bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
-  // Answers of the greeting still due: 'A'uthentication, 'V'ersion; or SASL's alone, 'S'.
+  // Answers of the greeting still due: 'A'uthentication, 'V'ersion, then perhaps 'M'N; or
+  // SASL's alone, 'S'.
   std::string_view greeting_left_;
   Dialect dialect_ = Dialect::kText;
   Clock::time_point connect_deadline_;

@@ -149,6 +149,8 @@ TEST_CASE("a meta stream that is a line behind is found before it is believed", 
   ScriptedPeer peer([](Conversation& conversation, int number) {
     conversation.Expect("version");
     conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("mn");
+    conversation.Send("MN\r\n");
     conversation.Expect("md key");
     conversation.Expect("mn");
     conversation.Send(number == 0 ? "HD\r\nHD\r\n" : "HD\r\nMN\r\n");
@@ -247,6 +249,8 @@ TEST_CASE("of values that are stored quietly the errors are told, and nothing el
   ScriptedPeer peer([answers](Conversation& conversation, int) {
     conversation.Expect("version");
     conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("mn");
+    conversation.Send("MN\r\n");
     conversation.Expect("get first");
     conversation.Send("END\r\n");
     for (const char* key : {"a", "b"}) {
@@ -304,6 +308,25 @@ TEST_CASE("an old server and a proxy are spoken to in text", "[client]") {
   CHECK(Connect(options)->Delete("key").value());
 }
 
+TEST_CASE("a proxy that hands on a version and no meta commands is spoken to in text", "[client]") {
+  const bool hangs_up = GENERATE(false, true);
+  ScriptedPeer peer([hangs_up](Conversation& conversation, int number) {
+    if (number == 0 || !hangs_up) {
+      conversation.Expect("version");
+      conversation.Send("VERSION 1.6.45\r\n");
+      conversation.Expect("mn");
+      if (hangs_up) return;
+      conversation.Send("ERROR\r\n");
+    }
+    conversation.Expect("delete key");
+    conversation.Send("DELETED\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  CHECK(Connect(options)->Delete("key").value());
+}
+
 TEST_CASE("name and password are told first", "[client]") {
   ScriptedPeer peer([](Conversation& conversation, int) {
     conversation.Expect("set auth 0 0 11");
@@ -311,6 +334,8 @@ TEST_CASE("name and password are told first", "[client]") {
     conversation.Expect("version");
     conversation.Send(known ? "STORED\r\n" : "CLIENT_ERROR authentication failure\r\n");
     conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("mn");
+    conversation.Send("MN\r\n");
     conversation.Expect("get key");
     conversation.Send("END\r\n");
     conversation.Hang();

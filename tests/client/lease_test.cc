@@ -250,6 +250,8 @@ TEST_CASE("answers to leased reads are believed only if they make sense", "[clie
     ScriptedPeer peer([&each](Conversation& conversation, int) {
       conversation.Expect("version");
       conversation.Send("VERSION 1.6.45\r\n");
+      conversation.Expect("mn");
+      conversation.Send("MN\r\n");
       conversation.Expect("mg key v f c t N10 O0");
       conversation.Expect("mn");
       conversation.Send(each.answer);
@@ -266,6 +268,8 @@ TEST_CASE("a lease's answer that is lost is not asked for twice", "[client]") {
   ScriptedPeer peer([](Conversation& conversation, int number) {
     conversation.Expect("version");
     conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("mn");
+    conversation.Send("MN\r\n");
     if (number > 0) return conversation.Hang();
     conversation.Expect("mg a v f c t N10 O0");
     conversation.Expect("mn");

@@ -308,6 +308,8 @@ TEST_CASE("a cache that fails in the midst of it costs the value's place in it",
     ScriptedPeer peer([&each](Conversation& conversation, int) {
       conversation.Expect("version");
       conversation.Send("VERSION 1.6.45\r\n");
+      conversation.Expect("mn");
+      conversation.Send("MN\r\n");
       conversation.Line();
       conversation.Expect("mn");
       conversation.Send(each.read);

@@ -57,7 +57,8 @@ struct ClientOptions {
   bool hash_key_prefix = false;
 
   enum class Protocol : uint8_t {
-    kAuto,  ///< Each connection asks for the server's version; meta from memcached 1.6.12 on.
+    /// Each connection asks: meta from memcached 1.6.12 on, unless a proxy in between has none.
+    kAuto,
     kText,  ///< Classic text only, and nothing asked: for proxies that dislike questions.
   };
   Protocol protocol = Protocol::kAuto;

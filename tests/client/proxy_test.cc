@@ -1,0 +1,176 @@
+// Through twemproxy, which speaks part of the classic text protocol: the whole pool is one server to
+// the client, and the keys' places are the proxy's business.
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cairn/client.h"
+#include "cairn/look_aside.h"
+#include "cairn/namespace.h"
+#include "tests/catch.h"
+#include "tests/client/one_server.h"
+#include "tests/client/wait.h"
+
+namespace cairn {
+namespace {
+
+constexpr const char* kProgram = "nutcracker";
+
+/// twemproxy in front of `servers`. Not running when it is not installed.
+class Proxy {
+ public:
+  explicit Proxy(const std::vector<std::unique_ptr<ServerProcess>>& servers) {
+    char folder[] = "/tmp/cairn-test-XXXXXX";
+    folder_ = mkdtemp(folder);
+    std::ofstream config(folder_ + "/conf.yml");
+    config << "pool:\n  listen: 127.0.0.1:" << port_
+           << "\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 20000\n  servers:\n";
+    for (size_t i = 0; i < servers.size(); ++i) {
+      config << "   - " << servers[i]->server().Address() << ":1 server" << i << "\n";
+    }
+    config.close();
+    std::vector<std::string> words = {kProgram, "-c", folder_ + "/conf.yml", "-o", folder_ + "/log",
+                                      "-p", folder_ + "/pid", "-a", "127.0.0.1", "-s",
+                                      std::to_string(FreePort())};
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    if (posix_spawnp(&pid_, kProgram, nullptr, nullptr, arguments.data(), environ) != 0) pid_ = -1;
+  }
+  ~Proxy() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+    std::filesystem::remove_all(folder_);
+  }
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  bool running() const { return pid_ > 0; }
+  Server server() const {
+    Server server;
+    server.host = "127.0.0.1";
+    server.port = port_;
+    return server;
+  }
+
+ private:
+  const uint16_t port_ = FreePort();
+  std::string folder_;
+  pid_t pid_ = -1;
+};
+
+/// Three servers, a proxy, and a client that knows only the proxy.
+struct ProxiedPool {
+  ProxiedPool() {
+    for (int i = 0; i < 3; ++i) servers.push_back(std::make_unique<ServerProcess>());
+    proxy = std::make_unique<Proxy>(servers);
+    if (!proxy->running()) {
+      WARN("skipped: " << kProgram << " is not installed");
+      return;
+    }
+    client = std::move(Client::Make(PatientOptions(proxy->server())).value());
+    // It listens a moment after it was started.
+    while (!client->Get("anything").ok()) std::this_thread::yield();
+  }
+  std::vector<std::unique_ptr<ServerProcess>> servers;
+  std::unique_ptr<Proxy> proxy;
+  std::unique_ptr<Client> client;  ///< null: skipped
+};
+
+std::vector<std::string> Keys(size_t count) {
+  std::vector<std::string> keys;
+  for (size_t i = 0; i < count; ++i) keys.push_back("key:" + std::to_string(i));
+  return keys;
+}
+
+}  // namespace
+
+TEST_CASE("single keys through twemproxy", "[proxy]") {
+  const ProxiedPool pool;
+  if (pool.client == nullptr) return;
+  Client& client = *pool.client;
+  CHECK(client.Get("key").value() == std::nullopt);
+  CHECK(client.Set("key", "value", {.flags = 7}).ok());
+  const std::optional<Item> item = client.Gets("key").value();
+  REQUIRE(item.has_value());
+  CHECK(item->value == "value");
+  CHECK(item->flags == 7);
+  CHECK(client.CompareAndSwap("key", "next", item->cas).value() == CasOutcome::kStored);
+  CHECK(client.CompareAndSwap("key", "late", item->cas).value() == CasOutcome::kChanged);
+  CHECK_FALSE(client.Add("key", "x").value());
+  CHECK(client.Replace("key", "10").value());
+  CHECK(client.Increment("key", 5).value() == 15);
+  CHECK(client.Append("key", "0").value());
+  CHECK(client.Get("key").value() == "150");
+  CHECK(client.Touch("key", absl::Minutes(1)).value());
+  CHECK(client.Delete("key").value());
+  CHECK_FALSE(client.Delete("key").value());
+  for (const size_t bytes : {0, 1, 16384, 300000, 1000000}) {
+    const std::string value(bytes, 'v');
+    CHECK(client.Set("large", value).ok());
+    CHECK(client.Get("large").value() == value);
+  }
+}
+
+TEST_CASE("many keys through twemproxy", "[proxy]") {
+  const ProxiedPool pool;
+  if (pool.client == nullptr) return;
+  Client& client = *pool.client;
+  constexpr size_t kKeys = 5000;
+  const std::vector<std::string> keys = Keys(kKeys);
+  std::vector<SetItem> values;
+  for (const std::string& key : keys) values.push_back({key, key});
+  CHECK(client.SetAll(values).ok());
+  const std::vector<std::string_view> asked(keys.begin(), keys.end());
+  const MultiGetResult got = client.GetMulti(asked);
+  REQUIRE(got.hits() == kKeys);
+  for (size_t i = 0; i < kKeys; ++i) REQUIRE(got[i].value == keys[i]);
+  CHECK(client.DeleteMulti(std::span(asked).first(100)).done_count() == 100);
+  CHECK(client.GetMulti(asked).misses() == 100);
+  AsyncClient& async = client.Async();
+  CHECK(Wait(async.Get("key:100")).value() == "key:100");
+}
+
+TEST_CASE("the patterns through twemproxy", "[proxy]") {
+  const ProxiedPool pool;
+  if (pool.client == nullptr) return;
+  Client& client = *pool.client;
+  // twemproxy says a version of its own, so that leases are locks beside the keys.
+  LookAsideOptions options;
+  options.ttl = absl::Minutes(1);
+  LookAside look_aside(&client, options);
+  std::atomic<int> computed = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 16; ++i) {
+    callers.emplace_back([&] {
+      const auto fetched = look_aside.GetOrCompute("page", [&]() -> LookAside::Value {
+        ++computed;
+        return "computed";
+      });
+      if (!fetched.ok() || fetched->value != "computed") computed = 1000;
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  CHECK(computed == 1);
+  CHECK(client.Get("page").value() == "computed");
+
+  Namespace user(&client, "user:42");
+  const std::string before = user.Key("profile").value();
+  CHECK(client.Set(before, "old").ok());
+  CHECK(user.Invalidate().ok());
+  CHECK(user.Key("profile").value() != before);
+
+  CHECK(client.Set("after", "it").ok());
+  CHECK(client.Get("after").value() == "it");
+}
+
+}  // namespace cairn
