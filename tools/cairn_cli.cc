@@ -3,19 +3,20 @@
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <iterator>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "tools/cli_options.h"
 #include "tools/cli_top.h"
 
 namespace {
+
+using cairn::cli::Settings;
 
 // Exit codes, for scripts.
 constexpr int kDone = 0;
@@ -50,17 +51,16 @@ constexpr char kHelp[] =
     "  --interval=<duration>  between rounds of top and ping\n"
     "  --count=<n>            rounds of top (default: until interrupted) and of ping (10)\n"
     "  --text                 classic protocol only\n"
+    "  --tls                  TLS, with the system's authorities\n"
+    "  --ca=<file>            TLS, with the authorities in this file\n"
+    "  --cert=<file> --key=<file>  TLS, and what to show servers that want a client's certificate\n"
+    "  --tls-name=<name>      what the servers' certificates are for (default: each one's host)\n"
+    "  --user=<name>          authenticates; the password is $CAIRN_PASSWORD\n"
+    "  --sasl                 by SASL PLAIN, instead of in ASCII\n"
+    "  --zstd                 compresses, and unpacks what libcairn compressed\n"
     "\n"
     "Exits with 0; 1 for a miss or a condition that did not hold; 2 for a mistake on the command\n"
     "line; 3 when a server was not reached or refused.\n";
-
-struct Settings {
-  cairn::ClientOptions client;
-  absl::Duration ttl = absl::InfiniteDuration();
-  std::optional<absl::Duration> interval;
-  std::optional<uint64_t> count;
-  std::vector<std::string_view> words;
-};
 
 int Complain(const std::string& what) {
   fprintf(stderr, "cairn-cli: %s\n", what.c_str());
@@ -77,62 +77,6 @@ void Print(const Texts&... texts) {
   for (const std::string_view text : {std::string_view(texts)...}) {
     fwrite(text.data(), 1, text.size(), stdout);
   }
-}
-
-absl::Status ReadServers(std::string_view list, std::vector<cairn::Server>* servers) {
-  servers->clear();
-  while (!list.empty()) {
-    const size_t comma = std::min(list.find(','), list.size());
-    absl::StatusOr<cairn::Server> server = cairn::Server::Parse(list.substr(0, comma));
-    if (!server.ok()) return server.status();
-    servers->push_back(*std::move(server));
-    list.remove_prefix(std::min(comma + 1, list.size()));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadDuration(std::string_view text, absl::Duration* duration) {
-  if (absl::ParseDuration(std::string(text), duration)) return absl::OkStatus();
-  return absl::InvalidArgumentError("not a duration such as 90s: \"" + std::string(text) + "\"");
-}
-
-absl::Status ReadOption(std::string_view word, Settings* settings) {
-  const size_t equals = std::min(word.find('='), word.size());
-  const std::string_view name = word.substr(0, equals);
-  const std::string_view value = word.substr(std::min(equals + 1, word.size()));
-  cairn::ClientOptions& client = settings->client;
-  if (name == "--servers") return ReadServers(value, &client.servers);
-  if (name == "--ttl") return ReadDuration(value, &settings->ttl);
-  if (name == "--interval") {
-    absl::Status status = ReadDuration(value, &settings->interval.emplace());
-    if (status.ok() && *settings->interval <= absl::ZeroDuration()) {
-      return absl::InvalidArgumentError("an interval that is not positive");
-    }
-    return status;
-  }
-  if (name == "--count") {
-    const char* const end = value.data() + value.size();
-    const auto read = std::from_chars(value.data(), end, settings->count.emplace());
-    if (read.ec == std::errc() && read.ptr == end && *settings->count > 0) return absl::OkStatus();
-    return absl::InvalidArgumentError("not a number of times: \"" + std::string(value) + "\"");
-  }
-  if (name == "--timeout") return ReadDuration(value, &client.call_timeout);
-  if (name == "--placement") {
-    const absl::StatusOr<cairn::PlacementPreset> preset = cairn::PresetFromName(value);
-    if (!preset.ok()) return preset.status();
-    const std::string tag = client.placement.hash_tag;
-    client.placement = cairn::PlacementOptions::For(*preset);
-    client.placement.hash_tag = tag;
-  } else if (name == "--hash-tag") {
-    client.placement.hash_tag = value;
-  } else if (name == "--prefix") {
-    client.key_prefix = value;
-  } else if (word == "--text") {
-    client.protocol = cairn::ClientOptions::Protocol::kText;
-  } else {
-    return absl::InvalidArgumentError("no such option: " + std::string(word));
-  }
-  return absl::OkStatus();
 }
 
 int Get(cairn::Client& client, const Settings& settings) {
@@ -285,9 +229,7 @@ const Command kCommands[] = {
 
 int main(int argc, char** argv) {
   Settings settings;
-  const char* const from_environment = getenv("CAIRN_SERVERS");
-  absl::Status status = ReadServers(from_environment == nullptr ? "localhost" : from_environment,
-                                    &settings.client.servers);
+  absl::Status status = cairn::cli::ReadEnvironment(&settings);
   for (int i = 1; i < argc && status.ok(); ++i) {
     const std::string_view word = argv[i];
     if (settings.words.empty() && (word == "--help" || word == "-h")) {
@@ -295,7 +237,7 @@ int main(int argc, char** argv) {
       return kDone;
     }
     if (settings.words.empty() && word.starts_with("--")) {
-      status = ReadOption(word, &settings);
+      status = cairn::cli::ReadOption(word, &settings);
     } else {
       settings.words.push_back(word);
     }

@@ -1,5 +1,5 @@
-// Through twemproxy, which speaks part of the classic text protocol: the whole pool is one server to
-// the client, and the keys' places are the proxy's business.
+// Through twemproxy, which speaks part of the classic text protocol: the whole pool is one server
+// to the client, and the keys' places are the proxy's business.
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -36,9 +36,9 @@ class Proxy {
       config << "   - " << servers[i]->server().Address() << ":1 server" << i << "\n";
     }
     config.close();
-    std::vector<std::string> words = {kProgram, "-c", folder_ + "/conf.yml", "-o", folder_ + "/log",
-                                      "-p", folder_ + "/pid", "-a", "127.0.0.1", "-s",
-                                      std::to_string(FreePort())};
+    std::vector<std::string> words = {kProgram,         "-c", folder_ + "/conf.yml",     "-o",
+                                      folder_ + "/log", "-p", folder_ + "/pid",          "-a",
+                                      "127.0.0.1",      "-s", std::to_string(FreePort())};
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);

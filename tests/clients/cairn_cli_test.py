@@ -1,13 +1,16 @@
-"""cairn-cli's views of running servers: top while there is traffic, and ping; with cairnd and memcached side by side."""
+"""cairn-cli: its views of running servers (top while there is traffic, and ping; with cairnd and memcached side by
+side), and servers that want more than a connection: TLS, a password."""
 
 import os
 import re
 import subprocess
+import tempfile
 import threading
 import unittest
 
 import checks
 import servers
+import tls
 
 CLI = os.environ["CAIRN_CLI"]
 ROW = re.compile(r"\d\d:\d\d:\d\d (\S+) +" + r" +".join([r"(\S+)"] * 11) + "$")
@@ -89,6 +92,59 @@ class Views(unittest.TestCase):
     def test_what_makes_no_sense_is_refused(self):
         for option in ("--count=0", "--count=x", "--count=", "--interval=0s", "--interval=soon"):
             self.assertEqual(self.cli(option, "top").returncode, 2, option)
+
+
+class Options(unittest.TestCase):
+    def serve(self, *options):
+        server = servers.Server(os.environ["CAIRND"], options)
+        server.__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
+        return f"127.0.0.1:{server.port}"
+
+    def cli(self, address, *words, stdin=None, **variables):
+        return subprocess.run(
+            [CLI, "--servers=" + address, "--timeout=20s", *words], input=stdin, capture_output=True, text=True,
+            timeout=checks.DEADLINE, check=False, env=dict(os.environ, **variables))
+
+    def test_tls(self):
+        certificates = tls.Certificates()
+        self.addCleanup(certificates.__exit__, None, None, None)
+        address = self.serve(*certificates.server_options(ssl_verify_mode="2", ssl_ca_cert=certificates.path("ca.crt")))
+        trust = "--ca=" + certificates.path("ca.crt")
+        shown = ("--cert=" + certificates.path("client.crt"), "--key=" + certificates.path("client.key"))
+        stored = self.cli(address, trust, *shown, "set", "key", "value")
+        self.assertEqual(stored.returncode, 0, stored.stderr)
+        self.assertEqual(self.cli(address, trust, *shown, "get", "key").stdout, "value\n")
+        for refused in ((), ("--tls",), (trust,), ("--tls", *shown), (trust, *shown, "--tls-name=elsewhere")):
+            self.assertEqual(self.cli(address, *refused, "get", "key").returncode, 3, refused)
+        self.assertEqual(self.cli(address, "--ca=/nowhere", "get", "key").returncode, 2)
+
+    def test_password(self):
+        with tempfile.NamedTemporaryFile("w", prefix="cairn-test-", suffix=".auth") as file:
+            file.write("user:secret\n")
+            file.flush()
+            address = self.serve("-Y", file.name)
+            stored = self.cli(address, "--user=user", "set", "key", "value", CAIRN_PASSWORD="secret")
+            self.assertEqual(stored.returncode, 0, stored.stderr)
+            for password in ("wrong", ""):
+                refused = self.cli(address, "--user=user", "get", "key", CAIRN_PASSWORD=password)
+                self.assertEqual(refused.returncode, 3, password)
+            self.assertEqual(self.cli(address, "get", "key").returncode, 3)
+
+    def test_compression(self):
+        address = self.serve()
+        value = "value " * 1000
+        stored = self.cli(address, "--zstd", "set", "key", "-", stdin=value)
+        if "without zstd" in stored.stderr:
+            self.skipTest(stored.stderr)
+        self.assertEqual(stored.returncode, 0, stored.stderr)
+        self.assertEqual(self.cli(address, "--zstd", "get", "key").stdout, value + "\n")
+        plain = subprocess.run([CLI, "--servers=" + address, "get", "key"], capture_output=True, check=True)
+        self.assertLess(len(plain.stdout), 500)
+
+    def test_unknown_options_are_refused(self):
+        for option in ("--tls=yes", "--cipher=x", "--zstd=9"):
+            self.assertEqual(self.cli("127.0.0.1", option, "ping").returncode, 2, option)
 
 
 if __name__ == "__main__":
