@@ -99,13 +99,15 @@ absl::StatusOr<TlsContexts::Context> TlsContexts::NewContext(ListenTls mode) {
     ERR_clear_error();
     return Failure(fmt::format("Error setting the provided cipher(s): {}", settings_.ssl_ciphers));
   }
+  // Clients get tickets even without a cache, and without a context OpenSSL turns those away that
+  // come back with one, if it is to look at their certificates.
+  SSL_CTX_set_session_id_context(raw,
+                                 reinterpret_cast<const unsigned char*>(kSessionIdContext.data()),
+                                 static_cast<unsigned>(kSessionIdContext.size()));
   if (settings_.ssl_session_cache) {
     SSL_CTX_set_ex_data(raw, OwnerIndex(), this);
     SSL_CTX_sess_set_new_cb(raw, &CountSession);
     SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_SERVER);
-    SSL_CTX_set_session_id_context(raw,
-                                   reinterpret_cast<const unsigned char*>(kSessionIdContext.data()),
-                                   static_cast<unsigned>(kSessionIdContext.size()));
   } else {
     SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   }

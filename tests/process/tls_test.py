@@ -161,6 +161,16 @@ class ClientCertificates(WithCertificates):
                 if mode == 2:
                     self.turned_away(server.port)
 
+    def test_resumed_without_a_session_cache(self):
+        # OpenSSL offers tickets all the same, and without a context refuses the clients that return with one.
+        server = self.start(ssl_verify_mode=2, ssl_ca_cert=self.certificates.path("ca.crt"))
+        context = self.certificates.context(client="client")
+        first = self.connect(server.port, context=context)
+        self.speaks(first)
+        raw = servers.socket.create_connection(("127.0.0.1", server.port), servers.READ_TIMEOUT)
+        with servers.Client(context.wrap_socket(raw, server_hostname="localhost", session=first.sock.session)) as again:
+            self.speaks(again)
+
     def test_requested(self):
         server = self.start(ssl_verify_mode=1, ssl_ca_cert=self.certificates.path("ca.crt"))
         self.speaks(self.connect(server.port, "client"))
