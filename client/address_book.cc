@@ -10,6 +10,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "client/call.h"
 
 namespace cairn {
 namespace {
@@ -141,7 +142,7 @@ void AddressBook::LookUpAgain(Time now) {
 absl::StatusOr<AddressBook::Addresses> AddressBook::Get() const {
   absl::MutexLock lock(&state_->mutex);
   if (state_->addresses != nullptr) return state_->addresses;
-  return state_->failure;
+  return Detached(state_->failure);
 }
 
 void AddressBook::Worked(const SocketAddress& address) {

@@ -19,10 +19,9 @@ uint32_t NextOpaque() {
   return next.fetch_add(1, std::memory_order_relaxed) * 0x9e3779b1;
 }
 
-// The protocol has no negative ones: what is expired at once has a date in the past.
+// The greatest says that nothing is to be made where there is nothing.
 uint32_t BinaryExptime(int64_t exptime) {
-  const int64_t past = absl::ToInt64Seconds(kRelativeTtlMax) + 1;
-  return static_cast<uint32_t>(exptime < 0 ? past : std::min<int64_t>(exptime, 0xfffffffe));
+  return static_cast<uint32_t>(std::min<int64_t>(exptime, 0xfffffffe));
 }
 
 // No value has it: 0 would mean any.

@@ -40,8 +40,9 @@ void RequestWriter::DeleteIf(std::string_view key, uint64_t cas, uint32_t answer
   if (dialect_ == Dialect::kBinary) return BinaryDeleteIf(key, cas, answer);
   if (dialect_ != Dialect::kMeta) {
     // A value that has expired already takes its place: classic text deletes on no condition.
-    part_->text.Append("cas ").Append(prefix_).Append(key).Append(" 0 -1 0");
-    AppendFlag(&part_->text, " ", cas);
+    part_->text.Append("cas ").Append(prefix_).Append(key).Append(" 0");
+    AppendFlag(&part_->text, " ", kExptimePassed);
+    AppendFlag(&part_->text, " 0 ", cas);
     part_->text.Append("\r\n\r\n");
   }
   if (dialect_ != Dialect::kText) {

@@ -73,7 +73,7 @@ absl::Status CheckKey(std::string_view prefix, std::string_view key) {
 
 int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
   if (ttl == absl::InfiniteDuration()) return 0;
-  if (ttl <= absl::ZeroDuration()) return -1;
+  if (ttl <= absl::ZeroDuration()) return kExptimePassed;
   const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(ttl, absl::Seconds(1)));
   // Sums of dates beyond 2106 are cut: servers keep 32 bits.
   if (ttl <= kRelativeTtlMax) return seconds;

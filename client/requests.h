@@ -22,6 +22,10 @@ absl::Status CheckKey(std::string_view prefix, std::string_view key);
 /// The longest time to live that is told as such; beyond it, exptime is a date.
 inline constexpr absl::Duration kRelativeTtlMax = absl::Hours(24 * 30);
 
+/// The exptime of what has expired already, which is a date of 1970: twemproxy and the binary
+/// protocol know no negative ones.
+inline constexpr int64_t kExptimePassed = 60 * 60 * 24 * 30 + 1;
+
 /// What protocols call exptime. Beyond kRelativeTtlMax it is a date, hence `now`.
 int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 
@@ -56,6 +60,7 @@ class RequestWriter {
   void Read(std::string_view verb, std::string_view key, uint32_t answer);
   /// "gat" and "gats" take this for an exptime.
   int64_t Capped(int64_t exptime) const {
+    if (exptime == kExptimePassed) return exptime;
     const bool too_late = exptime == 0 || exptime > exptime_max_;
     return exptime_max_ > 0 && too_late ? exptime_max_ : exptime;
   }

@@ -323,7 +323,8 @@ TEST_CASE("what is stored on a backup has no longer to live than was said", "[cl
   CHECK(client.Touch("e", absl::Seconds(11)).value());
   CHECK(client.GetAndTouch("f", absl::InfiniteDuration()).value() == std::nullopt);
   while (stored < 6) std::this_thread::yield();
-  CHECK(seen == "set a 0 10 1\nset b 0 9 1\nset c 0 10 1\nset d 0 -1 1\ntouch e 10\ngats 10 f\n");
+  CHECK(seen ==
+        "set a 0 10 1\nset b 0 9 1\nset c 0 10 1\nset d 0 2592001 1\ntouch e 10\ngats 10 f\n");
 }
 
 TEST_CASE("a server that is marked down is not there", "[client]") {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -112,6 +113,12 @@ TEST_CASE("single keys through twemproxy", "[proxy]") {
   CHECK(client.Append("key", "0").value());
   CHECK(client.Get("key").value() == "150");
   CHECK(client.Touch("key", absl::Minutes(1)).value());
+  CHECK(client.Set("gone", "x", {.ttl = absl::ZeroDuration()}).ok());
+  CHECK(client.Get("gone").value() == std::nullopt);
+  const LeasedItem lease = client.GetWithLease("leased").value();
+  CHECK(lease.won);
+  CHECK(client.ReleaseLease("leased", lease.token).value());
+  CHECK(client.GetWithLease("leased").value().won);
   CHECK(client.Delete("key").value());
   CHECK_FALSE(client.Delete("key").value());
   for (const size_t bytes : {0, 1, 16384, 300000, 1000000}) {
@@ -149,6 +156,8 @@ TEST_CASE("the patterns through twemproxy", "[proxy]") {
   options.ttl = absl::Minutes(1);
   LookAside look_aside(&client, options);
   std::atomic<int> computed = 0;
+  std::mutex mutex;
+  std::string not_cached;
   std::vector<std::thread> callers;
   for (int i = 0; i < 16; ++i) {
     callers.emplace_back([&] {
@@ -157,9 +166,14 @@ TEST_CASE("the patterns through twemproxy", "[proxy]") {
         return "computed";
       });
       if (!fetched.ok() || fetched->value != "computed") computed = 1000;
+      if (fetched.ok() && !fetched->cache.ok()) {
+        const std::lock_guard lock(mutex);
+        not_cached += fetched->cache.ToString() + "\n";
+      }
     });
   }
   for (std::thread& caller : callers) caller.join();
+  INFO(not_cached);
   CHECK(computed == 1);
   CHECK(client.Get("page").value() == "computed");
 
