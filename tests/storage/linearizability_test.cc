@@ -60,7 +60,8 @@ class Registers {
   Registers(Store* store, Time now, bool may_lose) : store_(store), now_(now), lossy_(may_lose) {}
 
   void Write(size_t writer) {
-    for (int write = 1; write <= kOperations; ++write) {
+    // On a busy machine readers may have had no time yet.
+    for (int write = 1; write <= kOperations || hits == 0 || misses == 0; ++write) {
       for (size_t key = writer; key < kKeys; key += kWriters) {
         started_[key] = write;
         Apply(key, write);
@@ -198,8 +199,6 @@ void CheckRegisters(uint64_t limit_mib, bool noisy, bool flush) {
   if (noisy) threads.emplace_back([&] { MakeNoise(&f.store(), f.now, flush, registers); });
   for (std::thread& thread : threads) thread.join();
   CHECK(registers.wrong == 0);
-  CHECK(registers.hits > 0);
-  CHECK(registers.misses > 0);
 }
 
 TEST_CASE("A read sees one of the writes that were current during it") {
