@@ -72,16 +72,20 @@ AnswerReader::Result AnswerReader::Broken(const std::string& why) {
   return Result::kBroken;
 }
 
+void AnswerReader::TakeValue(std::string_view* input) {
+  const size_t bytes = std::min(input->size(), value_left_);
+  std::memcpy(value_, input->data(), bytes);
+  ValueArrived(bytes);
+  input->remove_prefix(bytes);
+}
+
 AnswerReader::Result AnswerReader::Read(std::string_view* input) {
   if (dialect_ == Dialect::kBinary) return ReadBinary(input);
   for (;;) {
     if (input->empty()) return Result::kNeedMore;
     untouched_ = false;
     if (expecting_ == Expecting::kValue) {
-      const size_t bytes = std::min(input->size(), value_left_);
-      std::memcpy(value_, input->data(), bytes);
-      ValueArrived(bytes);
-      input->remove_prefix(bytes);
+      TakeValue(input);
       continue;
     }
     if (expecting_ == Expecting::kValueEnd) {
@@ -210,11 +214,15 @@ AnswerReader::Result AnswerReader::OnErrorLine(std::string_view line) {
   return ++next_key_ == part_->keys.size() ? Result::kDone : Result::kNeedMore;
 }
 
-AnswerReader::Result AnswerReader::AnswerNext(AnswerState state) {
+bool AnswerReader::SettleNext(AnswerState state) {
   AnswerAt(next_key_).state = state;
   done_ += state == AnswerState::kHit ? 1 : 0;
   refused_ += state == AnswerState::kFailed ? 1 : 0;
-  return ++next_key_ == part_->keys.size() ? AfterLastKey() : Result::kNeedMore;
+  return ++next_key_ == part_->keys.size();
+}
+
+AnswerReader::Result AnswerReader::AnswerNext(AnswerState state) {
+  return SettleNext(state) ? AfterLastKey() : Result::kNeedMore;
 }
 
 AnswerReader::Result AnswerReader::AfterLastKey() {

@@ -59,6 +59,10 @@ class AnswerReader {
   Result OnTextLine(std::string_view line);
   Result OnQuietLine(std::string_view line);
   Result OnErrorLine(std::string_view line);
+  /// What has arrived of the value that is being read.
+  void TakeValue(std::string_view* input);
+  /// The next key has its answer. True when it was the last.
+  bool SettleNext(AnswerState state);
   Result AnswerNext(AnswerState state);
   Result AfterLastKey();
   Result BeginValue(Answer& answer, uint64_t bytes);

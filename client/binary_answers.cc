@@ -41,10 +41,7 @@ AnswerReader::Result AnswerReader::ReadBinary(std::string_view* input) {
     if (input->empty()) return Result::kNeedMore;
     untouched_ = false;
     if (expecting_ == Expecting::kValue) {
-      const size_t bytes = std::min(input->size(), value_left_);
-      std::memcpy(value_, input->data(), bytes);
-      ValueArrived(bytes);
-      input->remove_prefix(bytes);
+      TakeValue(input);
       continue;
     }
     if (expecting_ == Expecting::kValueEnd) {  // nothing stands there
@@ -115,10 +112,7 @@ AnswerReader::Result AnswerReader::OnPacket(const BinaryAnswer& head, std::strin
 
 // The last of reads is followed by the end of all.
 AnswerReader::Result AnswerReader::AnswerBinary(AnswerState state) {
-  AnswerAt(next_key_).state = state;
-  done_ += state == AnswerState::kHit ? 1 : 0;
-  refused_ += state == AnswerState::kFailed ? 1 : 0;
-  return ++next_key_ == part_->keys.size() && !HasValues() ? Result::kDone : Result::kNeedMore;
+  return SettleNext(state) && !HasValues() ? Result::kDone : Result::kNeedMore;
 }
 
 AnswerReader::Result AnswerReader::OnBinaryValue(const BinaryAnswer& head, std::string_view body) {

@@ -1,72 +1,29 @@
 #include "client/connection.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "client/accounting.h"
-#include "client/binary_wire.h"
 
 namespace cairn {
 namespace {
 
-constexpr size_t kInputBytes = size_t{64} * 1024;
 // A value with more than this to come is read to where it belongs, without a copy.
 constexpr size_t kDirectReadBytes = size_t{16} * 1024;
 constexpr size_t kIovMax = 64;
 // Rounds of reading before others have their turn.
 constexpr int kReadsMax = 32;
 
-std::string ErrorText(int error) { return std::generic_category().message(error); }
-
-absl::Status CannotConnect(int error) {
-  return absl::UnavailableError("cannot connect: " + ErrorText(error));
-}
-
-// "VERSION 1.6.45": the meta commands as they are today exist since 1.6.12.
-Dialect DialectOfVersion(std::string_view line) {
-  constexpr std::string_view kWord = "VERSION ";
-  if (!line.starts_with(kWord)) return Dialect::kText;
-  line.remove_prefix(kWord.size());
-  std::array<int, 3> parts = {0, 0, 0};
-  for (int& part : parts) {
-    while (!line.empty() && line[0] >= '0' && line[0] <= '9' && part < 10000) {
-      part = part * 10 + (line[0] - '0');
-      line.remove_prefix(1);
-    }
-    if (!line.starts_with('.')) break;
-    line.remove_prefix(1);
-  }
-  return parts >= std::array<int, 3>{1, 6, 12} ? Dialect::kMeta : Dialect::kText;
-}
-
 Ending EndingOf(const absl::Status& status) {
   if (absl::IsDeadlineExceeded(status)) return Ending::kTimedOut;
   return absl::IsDataLoss(status) ? Ending::kNoSense : Ending::kBroken;
-}
-
-// The mechanism is the key, "\0name\0password" the value.
-std::string SaslPlain(const std::string& username, const std::string& password) {
-  constexpr std::string_view kMechanism = "PLAIN";
-  BinaryRequestHead head;
-  head.opcode = BinaryOpcode::kSaslAuth;
-  head.key_bytes = kMechanism.size();
-  head.value_bytes = username.size() + password.size() + 2;
-  char bytes[protocol::kBinaryHeaderBytes];
-  head.Write(bytes);
-  std::string packet(bytes, sizeof(bytes));
-  packet.append(kMechanism).append(1, '\0').append(username).append(1, '\0').append(password);
-  return packet;
 }
 
 }  // namespace
@@ -168,177 +125,6 @@ void Connection::RecordLatency(const Part& part, Clock::time_point now) {
   counters_->RecordLatency(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
 }
 
-// --- Connecting
-
-void Connection::Connect(Clock::time_point now) {
-  absl::StatusOr<AddressBook::Addresses> admitted = server_->Admit(now);
-  if (!admitted.ok()) return FailQueue(admitted.status(), Ending::kLeftAlone, now);
-  addresses_ = std::move(*admitted);
-  connect_deadline_ = now + connect_timeout_;
-  address_ = 0;
-  ConnectTo(now);
-}
-
-void Connection::ConnectTo(Clock::time_point now) {
-  const SocketAddress& address = (*addresses_)[address_];
-  const auto addresses_left = static_cast<Clock::rep>(addresses_->size() - address_);
-  address_deadline_ = now + (connect_deadline_ - now) / addresses_left;
-  fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd_ < 0) {
-    return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
-  }
-  if (address.bytes.ss_family != AF_UNIX) {
-    const int on = 1;
-    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-  }
-  state_ = State::kConnecting;
-  const auto* const raw = reinterpret_cast<const sockaddr*>(&address.bytes);
-  if (connect(fd_, raw, address.size) == 0) return OnConnected(now);
-  if (errno != EINPROGRESS) OnAddressFailed(CannotConnect(errno), now);
-}
-
-// The next one has its turn, if there is one.
-void Connection::OnAddressFailed(const absl::Status& why, Clock::time_point now) {
-  Close();
-  if (++address_ < addresses_->size()) return ConnectTo(now);
-  Break(why, now);
-}
-
-void Connection::OnConnected(Clock::time_point now) {
-  proven_ = false;
-  input_begin_ = input_end_ = 0;
-  if (input_ == nullptr) input_ = std::make_unique_for_overwrite<char[]>(kInputBytes);
-  dialect_ = uses_sasl_ ? Dialect::kBinary : Dialect::kText;
-  if (server_->tls() == nullptr) return Greet(now);
-  tls_ = server_->tls()->NewStream(fd_, server_->server().host);
-  if (tls_ == nullptr) return Break(absl::UnavailableError("TLS: no session for it"), now);
-  state_ = State::kHandshaking;
-  OnHandshake(now);
-}
-
-void Connection::OnHandshake(Clock::time_point now) {
-  if (tls_->Handshake() == 1) return Greet(now);
-  if (errno != EAGAIN) OnAddressFailed(absl::UnavailableError(tls_->error()), now);
-}
-
-void Connection::Greet(Clock::time_point now) {
-  const bool ask = ask_version_ && options_->protocol == ClientOptions::Protocol::kAuto;
-  ask_version_ = true;
-  std::string greeting;
-  if (uses_sasl_) {
-    greeting = SaslPlain(options_->username, options_->password);
-  } else if (!options_->username.empty()) {
-    const std::string secret = options_->username + " " + options_->password;
-    greeting = "set auth 0 0 " + std::to_string(secret.size()) + "\r\n" + secret + "\r\n";
-  }
-  greeting_left_ = std::string_view("AV").substr(greeting.empty() ? 1 : 0);
-  if (uses_sasl_) {
-    greeting_left_ = "S";
-  } else if (ask) {
-    greeting += "version\r\n";
-  } else {
-    greeting_left_.remove_suffix(1);
-  }
-  if (greeting.empty()) return Ready();
-  state_ = State::kGreeting;
-  SendGreeting(std::move(greeting), now);
-}
-
-void Connection::SendGreeting(std::string greeting, Clock::time_point now) {
-  // A new socket has room for this; one that has not is as good as broken.
-  iovec piece = {greeting.data(), greeting.size()};
-  if (Send(&piece, 1) != static_cast<ssize_t>(greeting.size())) {
-    const std::string why = tls_ == nullptr ? ErrorText(errno) : tls_->error();
-    return Break(absl::UnavailableError("cannot send: " + why), now);
-  }
-  counters_->bytes_sent.Add(greeting.size());
-}
-
-void Connection::OnGreeting(Clock::time_point now) {
-  const ssize_t bytes = Receive(input_.get() + input_end_, kInputBytes - input_end_);
-  if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (bytes <= 0) {
-    // With TLS 1.3 it is only now that the server may say no to a client's certificate.
-    if (tls_ != nullptr && !tls_->error().empty()) {
-      return OnAddressFailed(absl::UnavailableError(tls_->error()), now);
-    }
-    const bool answers_question = greeting_left_ == "V" || greeting_left_ == "M";
-    if (input_end_ == 0 && answers_question && server_->dialect() != Dialect::kMeta) {
-      // Some proxies hang up on commands that they do not know.
-      Close();
-      ask_version_ = false;
-      return ConnectTo(now);
-    }
-    return OnAddressFailed(absl::UnavailableError("closed instead of greeting"), now);
-  }
-  input_end_ += static_cast<size_t>(bytes);
-  counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
-  if (greeting_left_ == "S") return OnSaslAnswer(now);
-  const bool meta_asked = greeting_left_ == "M";
-  while (!greeting_left_.empty()) {
-    const std::string_view input(input_.get() + input_begin_, input_end_ - input_begin_);
-    const size_t end = input.find("\r\n");
-    if (end == std::string_view::npos) {
-      if (input.size() < 1024) {
-        // Its rest may have arrived as a record of its own.
-        if (tls_ != nullptr && tls_->holds_input()) OnGreeting(now);
-        return;
-      }
-      return Break(absl::DataLossError("a greeting without an end"), now);
-    }
-    const std::string_view line = input.substr(0, end);
-    input_begin_ += end + 2;
-    if (greeting_left_.front() == 'A' && line != "STORED") {
-      return Break(absl::UnavailableError("authentication failed: " + std::string(line)), now);
-    }
-    if (greeting_left_.front() == 'V') dialect_ = DialectOfVersion(line);
-    if (greeting_left_.front() == 'M' && line != "MN") dialect_ = Dialect::kText;
-    greeting_left_.remove_prefix(1);
-  }
-  if (input_begin_ != input_end_) {
-    return Break(absl::DataLossError("a greeting with something after it"), now);
-  }
-  if (meta_asked || dialect_ != Dialect::kMeta) return Ready();
-  // twemproxy hands on the version of a server behind it, and hangs up on meta commands.
-  input_begin_ = input_end_ = 0;
-  greeting_left_ = "M";
-  SendGreeting("mn\r\n", now);
-}
-
-void Connection::OnSaslAnswer(Clock::time_point now) {
-  const std::string_view input(input_.get(), input_end_);
-  if (input.size() < protocol::kBinaryHeaderBytes) return;
-  const BinaryAnswer answer = BinaryAnswer::Read(input);
-  if (!answer.is_answer || answer.opcode != BinaryOpcode::kSaslAuth || !answer.fits() ||
-      answer.body_bytes > 1024) {
-    return Break(absl::DataLossError("not an answer of SASL"), now);
-  }
-  const size_t packet = protocol::kBinaryHeaderBytes + answer.body_bytes;
-  if (input.size() < packet) return;
-  if (answer.status != protocol::BinaryStatus::kOk) {
-    const std::string_view text = input.substr(packet - answer.body_bytes, answer.body_bytes);
-    return Break(absl::UnavailableError("authentication failed: " + std::string(text)), now);
-  }
-  if (input.size() > packet) {
-    return Break(absl::DataLossError("a greeting with something after it"), now);
-  }
-  input_begin_ = input_end_ = 0;
-  Ready();
-}
-
-void Connection::Ready() {
-  if (address_ > 0) {
-    server_->addresses().Worked((*addresses_)[address_]);
-    address_ = 0;
-  }
-  state_ = State::kReady;
-  counters_->made.Add(1);
-  if (was_up_) counters_->replaced.Add(1);
-  counters_->up.store(was_up_ = true, std::memory_order_relaxed);
-  server_->set_dialect(dialect_);
-}
-
 // --- Sending
 
 // Nothing is due, so that anything there is to read means that this connection cannot be used: its
@@ -436,12 +222,8 @@ void Connection::OnEvents(Clock::time_point now) {
   switch (state_) {
     case State::kClosed:
       return;
-    case State::kConnecting: {
-      int error = 0;
-      socklen_t size = sizeof(error);
-      getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
-      return error == 0 ? OnConnected(now) : OnAddressFailed(CannotConnect(error), now);
-    }
+    case State::kConnecting:
+      return OnConnectEnded(now);
     case State::kHandshaking:
       return OnHandshake(now);
     case State::kGreeting:

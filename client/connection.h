@@ -68,6 +68,7 @@ class Connection {
  private:
   enum class State : uint8_t { kClosed, kConnecting, kHandshaking, kGreeting, kReady };
   static constexpr int kBatchesMax = 2;
+  static constexpr size_t kInputBytes = size_t{64} * 1024;
 
   struct Pending {
     Part* part;
@@ -78,8 +79,10 @@ class Connection {
     std::string_view bytes;
   };
 
+  // connection_setup.cc
   void Connect(Clock::time_point now);
   void ConnectTo(Clock::time_point now);
+  void OnConnectEnded(Clock::time_point now);
   void OnConnected(Clock::time_point now);
   void OnAddressFailed(const absl::Status& why, Clock::time_point now);
   void OnHandshake(Clock::time_point now);
@@ -88,6 +91,8 @@ class Connection {
   void OnGreeting(Clock::time_point now);
   void OnSaslAnswer(Clock::time_point now);
   void Ready();
+
+  // connection.cc
   ssize_t Receive(char* to, size_t bytes);
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
