@@ -158,7 +158,9 @@ uint64_t Shard::ItemBytes(ItemRef item) const {
 void Shard::CountItem(Place place, int sign) {
   const ItemRef item(At(place));
   const uint64_t bytes = ItemBytes(item);
-  per_class_[classes_.ForBytes(item.slot_bytes_used())].wanted += static_cast<uint64_t>(sign);
+  if (!item.has(kChained)) {
+    per_class_[classes_.ForBytes(item.slot_bytes_used())].wanted += static_cast<uint64_t>(sign);
+  }
   PerClass& of_class = per_class_[InfoOf(place).class_id];
   if (sign > 0) {
     ++of_class.items;

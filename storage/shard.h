@@ -311,7 +311,7 @@ class Shard {
   // shard_policy.cc
   /// Where an item that is about to be written goes; forgets that it was evicted.
   PageQueue QueueForNew(uint64_t hash, const Found& old) CAIRN_LOCKED;
-  void NotePageTaken() CAIRN_LOCKED;
+  void NotePageTaken(bool evicted) CAIRN_LOCKED;
   /// The page whose items are worth the least, or 0: there is none. Makes the shard older.
   PageId PageToSweep() CAIRN_LOCKED;
 

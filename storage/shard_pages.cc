@@ -53,7 +53,7 @@ Place Shard::AllocateSlot(ClassId wanted, PageQueue queue, Time now) {
       counters_.pages_moved += was != 0 && was != id;
       page_count_.fetch_add(1, std::memory_order_relaxed);
       ++per_class_[id].rooms[queue].pages;
-      NotePageTaken();
+      NotePageTaken(/*evicted=*/evicted > 0);
       AddRoom(page, /*front=*/true);
       continue;
     }

@@ -35,7 +35,14 @@ PageQueue Shard::QueueForNew(uint64_t hash, const Found& old) {
   return kMain;
 }
 
-void Shard::NotePageTaken() {
+void Shard::NotePageTaken(bool evicted) {
+  if (!evicted) {
+    // While memory fills, the shard becomes older as it does later by evicting. Otherwise all pages
+    // would be of the same age when it is full, and large items, which have little time, would lose
+    // all their hits in one go before anything else is looked at.
+    const uint64_t pages = pool_->limit() / pool_->page_cost() / shared_->shard_count;
+    age_ += probation_share_ / static_cast<double>(std::max<uint64_t>(pages, 1));
+  }
   ++pages_in_window_;
   // A few large items fill as many pages as thousands of small ones, and give the others no time
   // to be asked for.

@@ -10,6 +10,7 @@ namespace {
 constexpr uint32_t kLeastSlotBytes = 20;  // header, one byte of key, three of value
 constexpr uint32_t kLargestShare = 8;     // slots a page in the largest class
 constexpr double kDefaultGrowth = 1.08;
+constexpr unsigned kLeastOctaveOfKind[] = {0, 1, 2, 4};
 
 SizeClass MakeClass(uint32_t page_bytes, uint32_t slot_bytes) {
   SizeClass c;
@@ -54,10 +55,14 @@ SizeClasses::SizeClasses(uint32_t page_bytes, double growth_factor, uint32_t gra
     classes_.back().item_bytes = item_bytes;
     classes_.back().coarse = static_cast<ClassId>(classes_.size() - 1);
   };
-  const auto slot_bytes = static_cast<uint32_t>(max_slot_bytes_);
   const uint64_t middle = max_slot_bytes_ + max_slot_bytes_ / 2;  // of the least octave
-  first_chunks_ = static_cast<ClassId>(classes_.size());
-  for (const unsigned octave : {0, 1, 2, 4}) add(slot_bytes, middle << octave);
+  for (unsigned size = 0; size < kPartSizes; ++size) {
+    first_parts_[size] = static_cast<ClassId>(classes_.size());
+    for (unsigned kind = size; kind < kPartKinds; ++kind) {
+      add(static_cast<uint32_t>(part_bytes(size)), middle << kLeastOctaveOfKind[kind]);
+    }
+    if (part_bytes(size) <= kMaxInlineBytes + kItemHeaderBytes) largest_head_ = size;
+  }
   first_pages_ = static_cast<ClassId>(classes_.size());
   for (unsigned n = 0; n < kPageClasses; ++n) add(page_bytes, middle << (kLeastPageOctave + n));
 }

@@ -125,22 +125,35 @@ TEST_CASE("Size classes cover all sizes, tightly, and find the slot of an offset
 }
 
 TEST_CASE("A layout holds exactly its value") {
-  const SizeClasses classes(16 << 10, 0, 4);
-  const auto room = [&](ClassId id) { return classes[id].slot_bytes - kChunkHeaderBytes; };
-  for (uint64_t size = 0; size < 200000; size += 1 + size / 50) {
-    const ItemLayout layout = LayOut(classes, 20, 7, 0, size);
-    REQUIRE(ItemPrefixBytes(layout.marks) + 20 + layout.inline_bytes <=
-            classes[layout.head_class].slot_bytes);
-    uint64_t least = layout.inline_bytes;
-    uint64_t most = layout.inline_bytes;
-    for (uint64_t slot = 1; slot < layout.slot_count(); ++slot) {
-      const bool last = slot + 1 == layout.slot_count() && layout.last_class != 0;
-      least += last ? 1 : room(layout.ClassOf(slot));
-      most += room(layout.ClassOf(slot));
+  for (const uint32_t page : {8u << 10, 16u << 10, 32u << 10, 64u << 10}) {
+    const SizeClasses classes(page, 0, 4);
+    const auto room = [&](ClassId id) { return classes[id].slot_bytes - kChunkHeaderBytes; };
+    for (uint64_t size = 0; size < 400000; size += 1 + size / 200) {
+      CAPTURE(page, size);
+      const ItemLayout layout = LayOut(classes, 20, 7, 0, size);
+      REQUIRE(layout.inline_bytes <= kMaxInlineBytes);
+      REQUIRE(ItemPrefixBytes(layout.marks) + 20 + layout.inline_bytes <=
+              classes[layout.head_class].slot_bytes);
+      uint64_t placed = layout.inline_bytes;
+      uint64_t room_before = UINT64_MAX;
+      for (uint64_t slot = 1; slot < layout.slot_count(); ++slot) {
+        REQUIRE(placed < size);
+        const uint64_t here = room(layout.ClassOf(slot));
+        REQUIRE(here <= room_before);
+        room_before = here;
+        placed += slot + 1 < layout.slot_count() ? here : std::min(here, size - placed);
+      }
+      REQUIRE(placed == size);
     }
-    REQUIRE(least <= size);
-    REQUIRE(most >= size);
   }
+}
+
+TEST_CASE("A value of about half a page or a page lies in few pieces") {
+  const SizeClasses classes(32 << 10, 0, 4);
+  CHECK(LayOut(classes, 20, 0, 0, 16 << 10).slot_count() == 2);
+  CHECK(LayOut(classes, 20, 0, 0, 20 << 10).slot_count() == 3);
+  CHECK(LayOut(classes, 20, 0, 0, 8 << 10).slot_count() == 2);
+  CHECK(LayOut(classes, 20, 0, 0, 32 << 10).slot_count() <= 4);
 }
 
 TEST_CASE("Counters are read as strtoull reads them") {
