@@ -1,6 +1,9 @@
 #include "protocol/binary_codec.h"
 
+#include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
 
 namespace cairn::protocol {
 namespace {
@@ -31,21 +34,27 @@ constexpr std::array<uint8_t, 256> kRowByOpcode = [] {
   return rows;
 }();
 
+/// Between a number and the bytes that stand for it on the wire. Written as a loop over bytes, GCC
+/// 12 makes a loop over bytes of it.
+template <typename Number>
+Number Swapped(Number number) {
+  if constexpr (std::endian::native == std::endian::big) return number;
+  if constexpr (sizeof(Number) == 2) return __builtin_bswap16(number);
+  if constexpr (sizeof(Number) == 4) return __builtin_bswap32(number);
+  if constexpr (sizeof(Number) == 8) return __builtin_bswap64(number);
+}
+
 template <typename Number>
 Number ReadBigEndian(const char* in) {
-  Number number = 0;
-  for (size_t i = 0; i < sizeof number; ++i) {
-    number = static_cast<Number>(number << 8 | static_cast<uint8_t>(in[i]));
-  }
-  return number;
+  Number number;
+  std::memcpy(&number, in, sizeof number);
+  return Swapped(number);
 }
 
 template <typename Number>
 char* WriteBigEndian(Number number, char* out) {
-  for (size_t i = sizeof number; i > 0; --i) {
-    out[i - 1] = static_cast<char>(number & 0xff);
-    number = static_cast<Number>(number >> 8);
-  }
+  number = Swapped(number);
+  std::memcpy(out, &number, sizeof number);
   return out + sizeof number;
 }
 
@@ -157,6 +166,25 @@ BinaryParsed ParseBinaryRequest(std::string_view input, bool authenticated) {
   request.key = input.substr(kBinaryHeaderBytes + extras_bytes, key_bytes);
   parsed.result = BinaryParse::kOk;
   return parsed;
+}
+
+std::string_view BinaryKeyAhead(std::string_view* input) {
+  const char* const header = input->data();
+  if (input->size() < kBinaryHeaderBytes ||
+      static_cast<uint8_t>(header[0]) != kBinaryRequestMagic) {
+    *input = {};
+    return {};
+  }
+  const size_t key_bytes = ReadBigEndian<uint16_t>(header + 2);
+  const size_t key_at = kBinaryHeaderBytes + static_cast<uint8_t>(header[4]);
+  const size_t packet_bytes = kBinaryHeaderBytes + ReadBigEndian<uint32_t>(header + 8);
+  if (key_at + key_bytes > std::min(input->size(), packet_bytes)) {
+    *input = {};
+    return {};
+  }
+  const std::string_view key = input->substr(key_at, key_bytes);
+  input->remove_prefix(std::min(input->size(), packet_bytes));
+  return key.size() <= kMaxBinaryKeyBytes ? key : std::string_view();
 }
 
 char* WriteBinaryHeader(const BinaryResponse& response, char* out) {

@@ -195,6 +195,10 @@ struct BinaryParsed {
 /// authentication are refused.
 BinaryParsed ParseBinaryRequest(std::string_view input, bool authenticated);
 
+/// Takes the packet at the start of `input` off: its key as it stands there, unjudged; empty when
+/// there is none, or one that is too long. All of the input when the key is incomplete.
+std::string_view BinaryKeyAhead(std::string_view* input);
+
 /// The header of an answer.
 struct BinaryResponse {
   uint8_t opcode = 0;

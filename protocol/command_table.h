@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -71,10 +72,20 @@ struct CommandRow {
   std::string_view help;
 };
 
+inline constexpr CommandRow kTextCommandRows[] = {
+#define X(enumerator, word, shape, usage, help) {word, Shape::shape, usage, help},
+    CAIRN_TEXT_COMMANDS(X)
+#undef X
+};
+
 /// All rows, by Verb.
 std::span<const CommandRow> TextCommands();
-const CommandRow& RowOf(Verb verb);
-/// The command a line begins with; nothing when it is no data command.
+inline const CommandRow& RowOf(Verb verb) { return kTextCommandRows[static_cast<size_t>(verb)]; }
+
+/// Takes the verb off the front of a line, which goes on with a blank or nothing then. Nothing, and
+/// the line as it was, when it is no data command's.
+std::optional<Verb> TakeVerb(std::string_view* line);
+/// The command of that name; nothing when it is no data command.
 std::optional<Verb> FindVerb(std::string_view word);
 
 }  // namespace cairn::protocol

@@ -27,7 +27,7 @@ bool Assign(std::optional<T> parsed, T* out, bool* has = nullptr) {
 
 /// Takes a flag that has no argument; false when `flag` is none of these.
 bool TakeSwitch(const MetaFlag& flag, MetaFlags* out) {
-  switch (flag.letter) {
+  switch (flag.letter()) {
     case 'u':
       out->no_update = true;
       return true;
@@ -64,10 +64,10 @@ bool TakeSwitch(const MetaFlag& flag, MetaFlags* out) {
 bool TakeFlag(const MetaFlag& flag, std::string_view key, MetaFlags* out,
               std::optional<std::string_view>* error) {
   if (TakeSwitch(flag, out)) return true;
-  const std::string_view argument = flag.token.substr(1);
+  const std::string_view argument = flag.token().substr(1);
   bool ok = true;
   std::string_view complaint = kBadToken;
-  switch (flag.letter) {
+  switch (flag.letter()) {
     case 'b':
       out->base64_key = true;
       ok = DecodesToKey(key);
@@ -128,8 +128,8 @@ bool AllMayBeFlags(std::string_view rest) {
 
 bool MetaFlags::Precedes(char first, char second) const {
   for (const MetaFlag& flag : in_order()) {
-    if (flag.letter == first) return true;
-    if (flag.letter == second) return false;
+    if (flag.letter() == first) return true;
+    if (flag.letter() == second) return false;
   }
   return false;
 }
@@ -144,12 +144,12 @@ std::optional<std::string_view> ParseMetaFlags(std::string_view key, std::string
   std::optional<std::string_view> error;
   uint64_t seen[2] = {0, 0};
   for (std::string_view token = NextToken(&rest); !token.empty(); token = NextToken(&rest)) {
-    const char letter = token.front();
-    uint64_t& word = seen[static_cast<uint8_t>(letter) >> 6];
-    const uint64_t bit = uint64_t{1} << (static_cast<uint8_t>(letter) & 63);
+    const auto letter = static_cast<uint8_t>(token.front());
+    uint64_t& word = seen[letter >> 6];
+    const uint64_t bit = uint64_t{1} << (letter & 63);
     if ((word & bit) != 0) return "CLIENT_ERROR duplicate flag";
     word |= bit;
-    const MetaFlag flag{letter, token};
+    const MetaFlag flag{token.data(), static_cast<uint32_t>(token.size())};
     if (!TakeFlag(flag, key, flags, &error)) return error;
     flags->flags[flags->count++] = flag;
   }

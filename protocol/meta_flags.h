@@ -12,9 +12,13 @@ namespace cairn::protocol {
 inline constexpr size_t kMaxMetaFlags = 18;
 inline constexpr size_t kMaxOpaqueTokenBytes = 32;  ///< the letter O included
 
+/// Trivial, so that a request that has no flags does not pay for room for them.
 struct MetaFlag {
-  char letter;
-  std::string_view token;  ///< the whole token, letter included
+  const char* data;
+  uint32_t bytes;
+
+  char letter() const { return *data; }
+  std::string_view token() const { return {data, bytes}; }  ///< whole, letter included
 };
 
 /// All flags of a line, in order and by meaning. Views point into the line.
@@ -39,9 +43,9 @@ struct MetaFlags {
   uint32_t client_flags = 0;  ///< F
   uint64_t cas = 0;
   uint64_t new_cas = 0;
-  uint64_t delta = 1;    ///< D
-  uint64_t initial = 0;  ///< J
-  std::array<MetaFlag, kMaxMetaFlags> flags;
+  uint64_t delta = 1;                         ///< D
+  uint64_t initial = 0;                       ///< J
+  std::array<MetaFlag, kMaxMetaFlags> flags;  ///< the first `count`
 
   std::span<const MetaFlag> in_order() const { return std::span(flags).first(count); }
   /// True when `first` stands before `second`, or `second` is absent. False without `first`.

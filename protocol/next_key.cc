@@ -30,10 +30,10 @@ std::string_view NextTextKey(std::string_view* input) {
       input->substr(0, static_cast<size_t>(static_cast<const char*>(found) - input->data()));
   input->remove_prefix(line.size() + 1);
   if (line.ends_with('\r')) line.remove_suffix(1);
-  const std::optional<Verb> verb = FindVerb(line.substr(0, line.find(' ')));
+  std::string_view rest = line;
+  const std::optional<Verb> verb = TakeVerb(&rest);
   if (!verb) return {};
   const Shape shape = RowOf(*verb).shape;
-  std::string_view rest = line.substr(RowOf(*verb).word.size());
   switch (shape) {
     case Shape::kNone:
     case Shape::kFlush:
@@ -63,14 +63,6 @@ std::string_view NextTextKey(std::string_view* input) {
   return key;
 }
 
-std::string_view NextBinaryKey(std::string_view* input) {
-  const BinaryParsed parsed = ParseBinaryRequest(*input, true);
-  if (parsed.result != BinaryParse::kOk) {
-    *input = {};
-    return {};
-  }
-  input->remove_prefix(std::min(input->size(), parsed.request.packet_bytes()));
-  return parsed.request.key;
-}
+std::string_view NextBinaryKey(std::string_view* input) { return BinaryKeyAhead(input); }
 
 }  // namespace cairn::protocol

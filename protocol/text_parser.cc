@@ -189,16 +189,14 @@ TextRequest ParseTextLine(std::string_view line, size_t raw_bytes) {
     request.status = ParseStatus::kBadFormat;
     return request;
   }
-  const size_t word_end = line.find(' ');
-  const std::string_view word = line.substr(0, word_end);
-  const std::optional<Verb> verb = FindVerb(word);
+  std::string_view rest = line;
+  const std::optional<Verb> verb = TakeVerb(&rest);
   if (!verb) {
     request.status = ParseStatus::kUnknown;
     request.noreply = LastToken(line) == kNoreply;
     return request;
   }
   request.verb = *verb;
-  const std::string_view rest = line.substr(word.size());
   switch (RowOf(*verb).shape) {
     case Shape::kNone:
       break;

@@ -72,8 +72,8 @@ class Metadump : public Dump {
     fmt::format_to(
         Appender(lines_), "key={} exp={} la={} cas={} fetch={} cls={} size={} flags={} \n", key_,
         item.expiry.never() ? -1 : clock.UnixSeconds(item.expiry.at()),
-        clock.UnixSeconds(item.last_access), item.cas, item.fetched_before ? "yes" : "no",
-        item.class_id, item.accounted_bytes, item.client_flags);
+        clock.UnixSeconds(item.last_access()), item.cas, item.fetched_before ? "yes" : "no",
+        item.class_id, item.accounted_bytes(), item.client_flags);
     return true;
   }
 

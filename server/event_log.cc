@@ -47,7 +47,7 @@ void EvictionLog::OnLoss(storage::LossReason reason, const storage::ItemView& it
       LogKind::kEvictions,
       fmt::format("eviction key={} fetch={} ttl={} la={} clsid={} size={}", UriEncoded(item.key),
                   item.fetched_before ? "yes" : "no", Clock::SecondsLeft(item.expiry, now),
-                  (now.ms - item.last_access.ms) / 1000, item.class_id, item.value_bytes));
+                  (now.ms - item.last_access().ms) / 1000, item.class_id, item.value_bytes));
 }
 
 }  // namespace cairn::server

@@ -46,7 +46,7 @@ void AddGetFlags(Session& session, const MetaFlags& meta, const ItemView& item,
   const Clock& clock = *session.server().clock;
   Expiry expiry = item.created ? Expiry::Never() : item.expiry_before;
   for (const MetaFlag& flag : meta.in_order()) {
-    switch (flag.letter) {
+    switch (flag.letter()) {
       case 'T':
         expiry = item.created ? clock.ExpiryFromWire(meta.ttl, now) : *options.touch;
         break;
@@ -66,13 +66,13 @@ void AddGetFlags(Session& session, const MetaFlags& meta, const ItemView& item,
         reply->AddNumber('f', item.client_flags);
         break;
       case 'l':
-        reply->AddSigned('l', std::max<int64_t>(0, now.ms / 1000 - item.last_access.ms / 1000));
+        reply->AddSigned('l', std::max<int64_t>(0, now.ms / 1000 - item.last_access().ms / 1000));
         break;
       case 'h':
         reply->AddNumber('h', item.fetched_before ? 1 : 0);
         break;
       case 'O':
-        reply->AddToken(flag.token);
+        reply->AddToken(flag.token());
         break;
       case 'k':
         reply->AddItemKey(item.key, item.key_is_binary);
@@ -108,8 +108,8 @@ void AppendMetaHit(Session& session, const TextRequest& request, const ItemView&
 /// The flags that answers without an item carry.
 void AddRequestFlags(const TextRequest& request, const MetaKey& key, MetaReply* reply) {
   for (const MetaFlag& flag : request.meta.in_order()) {
-    if (flag.letter == 'O') reply->AddToken(flag.token);
-    if (flag.letter == 'k') reply->AddItemKey(key.bytes(), request.meta.base64_key);
+    if (flag.letter() == 'O') reply->AddToken(flag.token());
+    if (flag.letter() == 'k') reply->AddItemKey(key.bytes(), request.meta.base64_key);
   }
 }
 
@@ -255,7 +255,7 @@ void AppendArithmeticHit(Session& session, const TextRequest& request, const Met
   reply.Add(meta.value ? fmt::format("VA {}", text.size()) : "HD");
   Expiry expiry = item.created ? Expiry::Never() : item.expiry_before;
   for (const MetaFlag& flag : meta.in_order()) {
-    switch (flag.letter) {
+    switch (flag.letter()) {
       case 'c':
         reply.AddNumber('c', item.cas);
         break;
@@ -269,7 +269,7 @@ void AppendArithmeticHit(Session& session, const TextRequest& request, const Met
         if (item.created) expiry = clock.ExpiryFromWire(meta.vivify_ttl, session.now());
         break;
       case 'O':
-        reply.AddToken(flag.token);
+        reply.AddToken(flag.token());
         break;
       case 'k':
         reply.AddItemKey(key.bytes(), meta.base64_key);
@@ -346,11 +346,11 @@ void ServeMetaDebug(Session& session, const TextRequest& request) {
           shown.resize(protocol::Base64EncodedBytes(item.key.size()));
           protocol::Base64Encode(item.key, shown.data());
         }
-        answer =
-            fmt::format("ME {} exp={} la={} cas={} fetch={} cls={} size={}", shown,
-                        Clock::SecondsLeft(item.expiry, now),
-                        std::max<int64_t>(0, now.ms / 1000 - item.last_access.ms / 1000), item.cas,
-                        item.fetched_before ? "yes" : "no", item.class_id, item.accounted_bytes);
+        answer = fmt::format("ME {} exp={} la={} cas={} fetch={} cls={} size={}", shown,
+                             Clock::SecondsLeft(item.expiry, now),
+                             std::max<int64_t>(0, now.ms / 1000 - item.last_access().ms / 1000),
+                             item.cas, item.fetched_before ? "yes" : "no", item.class_id,
+                             item.accounted_bytes());
       });
   Reply(session, status == FetchStatus::kHit ? answer : "EN");
 }

@@ -13,7 +13,7 @@ void MetaKey::Decode(const protocol::TextRequest& request) {
 
 bool HasLongOpaque(const protocol::MetaFlags& flags) {
   for (const protocol::MetaFlag& flag : flags.in_order()) {
-    if (flag.letter == 'O' && flag.token.size() > protocol::kMaxOpaqueTokenBytes) return true;
+    if (flag.letter() == 'O' && flag.token().size() > protocol::kMaxOpaqueTokenBytes) return true;
   }
   return false;
 }

@@ -92,9 +92,11 @@ std::string_view Session::TakeKey(std::string_view* input) const {
 }
 
 size_t Session::PrefetchAhead(std::string_view input, unsigned max_requests) const {
+  // One alone has nothing to overlap with; a short one is seen to be alone without looking into it.
+  if (!TalksBinary(input) && input.find('\n') == input.size() - 1) return input.size();
   std::string_view rest = input;
   std::string_view key = TakeKey(&rest);
-  if (rest.empty()) return input.size();  // one alone has nothing to overlap with
+  if (rest.empty()) return input.size();
   const storage::Store& store = *worker_->server->store;
   std::array<storage::Key, storage::Store::kPrefetchedKeys> keys;
   const size_t most = std::min<size_t>(keys.size(), max_requests);

@@ -41,7 +41,7 @@ class SizesReport : public Continuation {
 }  // namespace
 
 void SizeHistogram::Add(const storage::ItemView& item) {
-  ++items_by_bytes_[(item.accounted_bytes + kBucketBytes - 1) / kBucketBytes * kBucketBytes];
+  ++items_by_bytes_[(item.accounted_bytes() + kBucketBytes - 1) / kBucketBytes * kBucketBytes];
 }
 
 void SizeHistogram::Report(StatSink sink) const {

@@ -109,12 +109,6 @@ size_t TakeKeys(const storage::Store& store, std::string_view* tokens,
 
 /// Answers keys until they are done (true) or the client has to read first (false).
 bool ServeKeys(Session& session, std::string_view* tokens, const Retrieval& retrieval) {
-  if (tokens->find(' ', 1) == std::string_view::npos) {  // the usual get: one key
-    const std::string_view token = protocol::NextToken(tokens);
-    if (!token.empty()) ServeKey(session, session.store().MakeKey(token), retrieval);
-    session.out().Append(kEnd);
-    return true;
-  }
   std::array<storage::Key, storage::Store::kPrefetchedKeys> keys;
   const char* const end = tokens->data() + tokens->size();
   while (const size_t count = TakeKeys(session.store(), tokens, keys)) {
@@ -154,6 +148,12 @@ void ServeRetrieval(Session& session, const TextRequest& request) {
         session.server().clock->ExpiryFromWire(request.exptime, session.now());
   }
   std::string_view keys = request.keys;
+  const bool alone = request.key.data() + request.key.size() == keys.data() + keys.size();
+  if (alone) {  // as usual
+    ServeKey(session, session.store().MakeKey(request.key), retrieval);
+    session.out().Append(kEnd);
+    return;
+  }
   if (ServeKeys(session, &keys, retrieval)) return;
   session.RunContinuation(std::make_unique<RemainingKeys>(keys, retrieval));
 }

@@ -182,10 +182,10 @@ void AnswerMeta(Session& session, const TextRequest& request, const StoreJob& jo
   MetaReply reply(&session.out());
   reply.Add(code);
   for (const protocol::MetaFlag& flag : request.meta.in_order()) {
-    if (flag.letter == 'O') reply.AddToken(flag.token);
-    if (flag.letter == 'k') reply.AddItemKey(job.key.bytes(), request.meta.base64_key);
-    if (flag.letter == 'c') reply.AddNumber('c', result.cas);
-    if (flag.letter == 's') reply.AddNumber('s', result.value_bytes);
+    if (flag.letter() == 'O') reply.AddToken(flag.token());
+    if (flag.letter() == 'k') reply.AddItemKey(job.key.bytes(), request.meta.base64_key);
+    if (flag.letter() == 'c') reply.AddNumber('c', result.cas);
+    if (flag.letter() == 's') reply.AddNumber('s', result.value_bytes);
   }
   reply.End();
 }

@@ -76,12 +76,7 @@ class Index {
     const uint64_t* entries = own->entries;
     const SpillTable::Line* spilled = nullptr;
     for (int lines = 0; lines < kMostLines; ++lines) {
-      for (size_t i = 0; i < index_entry::kPerLine; ++i) {
-        const uint64_t seen = index_entry::Peek(entries[i]);
-        if (index_entry::Tag(seen) == tag && seen != 0 && matches(index_entry::PlaceIn(seen))) {
-          return true;
-        }
-      }
+      if (index_entry::FindIn(entries, tag, matches) != nullptr) return true;
       if (lines == 0 && !MayBeSpilled(*own, tag)) return true;
       spilled = lines == 0 ? spill_.Peek(hash) : spill_.PeekNext(*spilled);
       if (spilled == nullptr) return true;
@@ -95,10 +90,8 @@ class Index {
   uint64_t* Find(uint64_t hash, const Matches& matches) {
     const uint64_t tag = index_entry::TagOf(hash);
     Line* line = LineOf(hash);
-    for (uint64_t& entry : line->entries) {
-      if (index_entry::Tag(entry) == tag && entry != 0 && matches(index_entry::PlaceIn(entry))) {
-        return &entry;
-      }
+    if (const uint64_t* const entry = index_entry::FindIn(line->entries, tag, matches)) {
+      return line->entries + (entry - line->entries);
     }
     if (!MayBeSpilled(*line, tag)) return nullptr;
     return spill_.Find(hash, matches);

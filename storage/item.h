@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -97,10 +98,21 @@ inline bool SlotIsItem(const char* slot) {
 inline uint16_t FreeSlotNext(const char* slot) { return LoadAt<uint16_t>(slot + 2); }
 inline void SetFreeSlotNext(char* slot, uint16_t next) { StoreAt(slot + 2, next); }
 
+/// Bytes before an item's key by its layout marks, which are three neighbouring bits.
+inline constexpr std::array<uint8_t, 8> kItemPrefixBytes = [] {
+  std::array<uint8_t, 8> bytes{};
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    const size_t marks = i * kClientFlags;
+    bytes[i] = static_cast<uint8_t>(kItemHeaderBytes + ((marks & kWideCas) ? kWideCasBytes : 0) +
+                                    ((marks & kClientFlags) ? kClientFlagsBytes : 0) +
+                                    ((marks & kChained) ? kChainBytes : 0));
+  }
+  return bytes;
+}();
+
 /// Bytes before an item's key for the given marks.
 constexpr size_t ItemPrefixBytes(uint8_t marks) {
-  return kItemHeaderBytes + ((marks & kWideCas) ? kWideCasBytes : 0) +
-         ((marks & kClientFlags) ? kClientFlagsBytes : 0) + ((marks & kChained) ? kChainBytes : 0);
+  return kItemPrefixBytes[(marks & kLayoutMarks) / kClientFlags];
 }
 
 /// Reads and writes the item at a slot. Trivially copyable; owns nothing.

@@ -30,23 +30,30 @@ namespace cairn::storage {
 /// What all shards of a store share and none changes.
 struct Shared {
   Shared(const Config& c, SizeClasses sizes)
-      : config(c), hash(c.hash_seed), classes(std::move(sizes)) {}
+      : config(c),
+        accounted_overhead(48 + (c.use_cas ? 8 : 0) + 1 + 2),
+        hash(c.hash_seed),
+        classes(std::move(sizes)) {}
 
   Config config;
+  uint32_t accounted_overhead;  ///< the part of AccountedBytes that is the same for all items
   KeyedHash hash;
   SizeClasses classes;
   std::unique_ptr<PagePool> pool;
   unsigned shard_count = 1;
 
   uint64_t AccountedBytes(size_t key_bytes, uint32_t client_flags, uint64_t value_bytes) const {
-    return 48 + (config.use_cas ? 8 : 0) + key_bytes + 1 + (client_flags != 0 ? 4 : 0) +
-           value_bytes + 2;
+    return accounted_overhead + key_bytes + (client_flags != 0 ? 4 : 0) + value_bytes;
   }
 };
 
 /// Items up to this are read by copying them without the lock. Beyond, the copy would cost a thread
 /// that is alone more than the lock does.
 inline constexpr size_t kMostGlimpsed = 384;
+
+/// How old an item's last access may be before another one is written down. Keys that are asked for
+/// all the time are then read without writing to them.
+inline constexpr uint32_t kAccessGrainSeconds = 60;
 
 /// Values below this are copied rather than pinned, and so their slots can be reused at once.
 inline constexpr uint64_t kLeastPinnableBytes = 1024;
@@ -150,7 +157,7 @@ class Shard {
     Place place;   ///< of what may be the item; 0: nothing is known
     ItemRef item;  ///< its copy
     ClassId class_id;
-    alignas(8) char bytes[kMostGlimpsed + 16];  // LoadWords asks for alignment and copies too much
+    alignas(16) char bytes[kMostGlimpsed + 16];  // LoadWords copies too much
   };
   enum class Sight : uint8_t { kNothing, kItem, kUnclear };
   /// What Put and Link do about the item met.
@@ -434,26 +441,22 @@ class Shard {
 };
 
 inline ItemView Shard::MakeView(ItemRef item, ClassId class_id, Time now, Pieces value) const {
-  const uint32_t age = (static_cast<uint32_t>(now.ms / 1000) - item.access()) & kAccessMask;
-  // An age near the wrap is a clock that went back a little.
-  const bool went_back = age > kAccessMask - 86400;
-  const uint64_t value_bytes = item.value_bytes();
-  const uint32_t client_flags = item.client_flags();
   const Expiry expiry = DecodeExpiry(item.expiry());
   return {
       .key = item.key(),
       .value = value,
-      .value_bytes = value_bytes,
-      .accounted_bytes = shared_->AccountedBytes(item.key_bytes(), client_flags, value_bytes),
+      .value_bytes = item.value_bytes(),
       .cas = item.cas(),
-      .client_flags = client_flags,
+      .client_flags = item.client_flags(),
       .class_id = class_id,
       .expiry = expiry,
       .expiry_before = expiry,
-      .last_access = {(now.ms / 1000 - (went_back ? 0 : static_cast<int64_t>(age))) * 1000},
       .fetched_before = item.has(kFetched),
       .key_is_binary = item.has(kKeyBinary),
       .stale = item.has(kStale),
+      .now = now,
+      .access_seconds = item.access(),
+      .overhead_bytes = shared_->accounted_overhead,
   };
 }
 

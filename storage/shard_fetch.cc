@@ -19,7 +19,7 @@ inline bool Shard::MayOnlyRead(const ItemGlance& glance, Place place, const Fetc
   if (!options.count_access) return true;
   // All that TouchAccess would write is there already.
   return glance.hits() == kMaxHits && glance.has(kFetched) &&
-         glance.access() == (Seconds(now) & kAccessMask) &&
+         ((Seconds(now) - glance.access()) & kAccessMask) < kAccessGrainSeconds &&
          (LoadRacy(InfoOf(place).queue) != kMain || (main_hit_.load(std::memory_order_relaxed) &&
                                                      !main_idle_.load(std::memory_order_relaxed)));
 }
@@ -48,7 +48,7 @@ inline Shard::Sight Shard::Look(const Key& key, const FetchOptions& options, Tim
         }
         const size_t bytes = glance.slot_bytes_used();
         if (bytes > kMostGlimpsed || !MayOnlyRead(glance, place, options, now)) return true;
-        glimpse->item = ItemRef(glimpse->bytes + (reinterpret_cast<uintptr_t>(slot) & 4));
+        glimpse->item = ItemRef(glimpse->bytes);
         LoadWords(slot, glimpse->item.slot(), bytes);
         if (glimpse->item.key() != key.bytes) {
           sight = Sight::kNothing;

@@ -2,12 +2,17 @@
 
 #include <cstdint>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "storage/item.h"
 #include "storage/memory_region.h"
 #include "storage/page_pool.h"
 #include "storage/prefetch.h"
+#include "storage/version.h"
 
 namespace cairn::storage {
 
@@ -45,14 +50,54 @@ T Peek(const T& field) {
   return __atomic_load_n(&field, __ATOMIC_RELAXED);
 }
 
+/// A bit for each of the entries that have the tag. A hint where they may change meanwhile.
+inline unsigned WithTag(const uint64_t* entries, uint64_t tag) {
+#if defined(__SSE2__) && !defined(CAIRN_THREAD_SANITIZER)
+  // Tags are in the upper halves: two pairs of entries make one vector of four.
+  const auto pair = [entries](int at) {
+    return _mm_castsi128_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(entries + at)));
+  };
+  const __m128 last =
+      _mm_castsi128_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(entries + 6)));
+  const __m128i wanted = _mm_set1_epi32(static_cast<int>(tag));
+  const auto equal = [wanted](__m128 low, __m128 high) {
+    const __m128i upper = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
+    const __m128i tags = _mm_srli_epi32(upper, kPlaceBits - 32);
+    return _mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(tags, wanted)));
+  };
+  const int found = equal(pair(0), pair(2)) | equal(pair(4), last) << 4;
+  return static_cast<unsigned>(found) & ((1U << kPerLine) - 1);
+#else
+  unsigned found = 0;
+  for (size_t i = 0; i < kPerLine; ++i) {
+    found |= static_cast<unsigned>(Tag(Peek(entries[i])) == tag) << i;
+  }
+  return found;
+#endif
+}
+static_assert(kPerLine == 7 && kPlaceBits >= 32);
+
+/// Calls `matches(place)` for the places of entries with `tag` until it returns true: that entry,
+/// or null. Entries may change meanwhile.
+template <typename Matches>
+__attribute__((always_inline)) inline const uint64_t* FindIn(const uint64_t* entries, uint64_t tag,
+                                                             const Matches& matches) {
+  for (unsigned left = WithTag(entries, tag); left != 0; left &= left - 1) {
+    const uint64_t* const entry = &entries[__builtin_ctz(left)];
+    const uint64_t seen = Peek(*entry);
+    if (Tag(seen) == tag && seen != 0 && matches(PlaceIn(seen))) return entry;
+  }
+  return nullptr;
+}
+
 /// Calls `visit` for the places that entries with `tag` have, perhaps: entries may change
 /// meanwhile.
 template <typename Visit>
 void GuessIn(const uint64_t (&entries)[kPerLine], uint64_t tag, const Visit& visit) {
-  for (const uint64_t& entry : entries) {
-    const uint64_t seen = Peek(entry);
-    if (Tag(seen) == tag) visit(PlaceIn(seen));
-  }
+  FindIn(entries, tag, [&visit](Place place) {
+    visit(place);
+    return false;
+  });
 }
 
 }  // namespace index_entry
@@ -95,10 +140,8 @@ class SpillTable {
   uint64_t* Find(uint64_t hash, const Matches& matches) {
     const uint64_t tag = index_entry::TagOf(hash);
     for (Line* line = &FirstLine(hash);;) {
-      for (uint64_t& entry : line->entries) {
-        if (index_entry::Tag(entry) == tag && entry != 0 && matches(index_entry::PlaceIn(entry))) {
-          return &entry;
-        }
+      if (const uint64_t* const entry = index_entry::FindIn(line->entries, tag, matches)) {
+        return line->entries + (entry - line->entries);
       }
       if (line->next == 0) return nullptr;
       line = &overflow_[line->next];

@@ -193,6 +193,18 @@ Pin ItemView::PinValue() const {
   return context->shard->PinItem(context->place);
 }
 
+uint64_t ItemView::accounted_bytes() const {
+  return overhead_bytes + key.size() + (client_flags != 0 ? sizeof(client_flags) : 0) + value_bytes;
+}
+
+Time ItemView::last_access() const {
+  const int64_t now_seconds = now.ms / 1000;
+  const uint32_t age = (static_cast<uint32_t>(now_seconds) - access_seconds) & kAccessMask;
+  // An age near the wrap is a clock that went back a little.
+  const bool went_back = age > kAccessMask - 86400;
+  return {(now_seconds - (went_back ? 0 : static_cast<int64_t>(age))) * 1000};
+}
+
 Reservation::Reservation() = default;
 Reservation::Reservation(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Reservation::Reservation(Reservation&&) noexcept = default;

@@ -70,13 +70,11 @@ struct ItemView {
   std::string_view key;
   std::span<const std::string_view> value;  ///< its pieces in order; one piece unless large
   uint64_t value_bytes = 0;
-  uint64_t accounted_bytes = 0;  ///< see Store::AccountedBytes
   uint64_t cas = 0;
   uint32_t client_flags = 0;
   unsigned class_id = 0;        ///< slab class, 1-based
   Expiry expiry;                ///< after the operation (a touch, say)
   Expiry expiry_before;         ///< before the operation
-  Time last_access;             ///< before the operation; whole seconds are kept
   bool fetched_before = false;  ///< had been fetched before this operation
   bool key_is_binary = false;   ///< was stored with StoreOptions::key_is_binary
   bool stale = false;           ///< marked stale and not overwritten since
@@ -84,11 +82,21 @@ struct ItemView {
   bool lost = false;            ///< the token was given to an earlier fetch
   bool created = false;         ///< this operation made the item (vivify, arithmetic create)
 
+  /// See Store::AccountedBytes.
+  uint64_t accounted_bytes() const;
+  /// Before the operation, in whole seconds. Of an item that was fetched thrice, up to a minute too
+  /// old.
+  Time last_access() const;
+
   /// Pins the value's memory. Empty for a value that cannot be pinned (small ones): copy those.
   /// Only during the visit.
   Pin PinValue() const;
 
-  const void* internal = nullptr;  ///< the store's own
+  // The store's own, of which the functions make what they say.
+  const void* internal = nullptr;
+  Time now;
+  uint32_t access_seconds = 0;
+  uint32_t overhead_bytes = 0;
 };
 
 /// May be called with the shard locked: it must be quick and must not call into the store. It may

@@ -152,7 +152,7 @@ TEST_CASE("meta flags keep their order and their arguments") {
   CHECK(meta.ttl == 60);
   CHECK(meta.cas == 5);
   std::string order;
-  for (const MetaFlag& flag : meta.in_order()) order.push_back(flag.letter);
+  for (const MetaFlag& flag : meta.in_order()) order.push_back(flag.letter());
   CHECK(order == "vtTOkC");
   CHECK(meta.Precedes('t', 'T'));
   CHECK_FALSE(meta.Precedes('T', 't'));

@@ -229,14 +229,25 @@ TEST_CASE("Fetches are remembered when they count") {
   quietly.count_access = false;
   auto seen = f.Fetch("k", quietly);
   CHECK_FALSE(seen->view.fetched_before);
-  CHECK(seen->view.last_access == Time{100000});
+  CHECK(seen->view.last_access() == Time{100000});
   seen = f.Fetch("k");
   CHECK_FALSE(seen->view.fetched_before);
-  CHECK(seen->view.last_access == Time{100000});
+  CHECK(seen->view.last_access() == Time{100000});
   f.now.ms += 5000;
   seen = f.Fetch("k");
   CHECK(seen->view.fetched_before);
-  CHECK(seen->view.last_access == Time{110000});
+  CHECK(seen->view.last_access() == Time{110000});
+  // Of what is fetched often the last access is told to the minute.
+  for (int second = 0; second < 90; ++second) {
+    const int64_t told = seen->view.last_access().ms;
+    CHECK(told <= f.now.ms);
+    CHECK(told > f.now.ms - 62000);
+    f.now.ms += 1000;
+    seen = f.Fetch("k");
+  }
+  f.now.ms += 500000;
+  CHECK(f.Fetch("k")->view.last_access().ms >= f.now.ms - 562000);
+  CHECK(f.Fetch("k")->view.last_access() == f.now);
 }
 
 TEST_CASE("Arithmetic wraps, stops at zero, pads and grows") {
