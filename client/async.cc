@@ -8,12 +8,12 @@
 
 namespace cairn {
 
-struct AsyncClient::Loop {
+struct CAIRN_HIDDEN AsyncClient::Loop {
   absl::StatusOr<std::unique_ptr<EventDriver>> driver;
 };
 
 template <typename T>
-struct AsyncResult<T>::State final : AsyncCall {
+struct CAIRN_HIDDEN AsyncResult<T>::State final : AsyncCall {
   void Done() override {
     if (step != nullptr && !TakeStep()) return;
     if (then == nullptr) return resume(address);  // which may destroy this
@@ -89,15 +89,15 @@ T AsyncResult<T>::await_resume() {
   return state_->Outcome();
 }
 
-template class AsyncResult<absl::StatusOr<std::optional<std::string>>>;
-template class AsyncResult<absl::StatusOr<std::optional<Item>>>;
-template class AsyncResult<absl::StatusOr<std::optional<uint64_t>>>;
-template class AsyncResult<absl::StatusOr<bool>>;
-template class AsyncResult<absl::StatusOr<CasOutcome>>;
-template class AsyncResult<absl::StatusOr<LeasedItem>>;
-template class AsyncResult<absl::Status>;
-template class AsyncResult<MultiGetResult>;
-template class AsyncResult<MultiWriteResult>;
+template class CAIRN_EXPORT AsyncResult<absl::StatusOr<std::optional<std::string>>>;
+template class CAIRN_EXPORT AsyncResult<absl::StatusOr<std::optional<Item>>>;
+template class CAIRN_EXPORT AsyncResult<absl::StatusOr<std::optional<uint64_t>>>;
+template class CAIRN_EXPORT AsyncResult<absl::StatusOr<bool>>;
+template class CAIRN_EXPORT AsyncResult<absl::StatusOr<CasOutcome>>;
+template class CAIRN_EXPORT AsyncResult<absl::StatusOr<LeasedItem>>;
+template class CAIRN_EXPORT AsyncResult<absl::Status>;
+template class CAIRN_EXPORT AsyncResult<MultiGetResult>;
+template class CAIRN_EXPORT AsyncResult<MultiWriteResult>;
 
 AsyncClient::AsyncClient(Client* client, event_base* base)
     : AsyncClient(client->impl_.get(), base) {}
