@@ -89,15 +89,19 @@ T AsyncResult<T>::await_resume() {
   return state_->Outcome();
 }
 
-template class CAIRN_EXPORT AsyncResult<absl::StatusOr<std::optional<std::string>>>;
-template class CAIRN_EXPORT AsyncResult<absl::StatusOr<std::optional<Item>>>;
-template class CAIRN_EXPORT AsyncResult<absl::StatusOr<std::optional<uint64_t>>>;
-template class CAIRN_EXPORT AsyncResult<absl::StatusOr<bool>>;
-template class CAIRN_EXPORT AsyncResult<absl::StatusOr<CasOutcome>>;
-template class CAIRN_EXPORT AsyncResult<absl::StatusOr<LeasedItem>>;
-template class CAIRN_EXPORT AsyncResult<absl::Status>;
-template class CAIRN_EXPORT AsyncResult<MultiGetResult>;
-template class CAIRN_EXPORT AsyncResult<MultiWriteResult>;
+// Clang takes no other kind of attribute here, and the arguments' visibility without.
+#define CAIRN_ASYNC_RESULT(...) \
+  template class __attribute__((visibility("default"))) AsyncResult<__VA_ARGS__>
+CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<std::string>>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Item>>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<uint64_t>>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<CasOutcome>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<LeasedItem>);
+CAIRN_ASYNC_RESULT(absl::Status);
+CAIRN_ASYNC_RESULT(MultiGetResult);
+CAIRN_ASYNC_RESULT(MultiWriteResult);
+#undef CAIRN_ASYNC_RESULT
 
 AsyncClient::AsyncClient(Client* client, event_base* base)
     : AsyncClient(client->impl_.get(), base) {}
