@@ -8,12 +8,12 @@
 
 namespace cairn {
 
-struct AsyncClient::Loop {
+struct CAIRN_HIDDEN AsyncClient::Loop {
   absl::StatusOr<std::unique_ptr<EventDriver>> driver;
 };
 
 template <typename T>
-struct AsyncResult<T>::State final : AsyncCall {
+struct CAIRN_HIDDEN AsyncResult<T>::State final : AsyncCall {
   void Done() override {
     if (step != nullptr && !TakeStep()) return;
     if (then == nullptr) return resume(address);  // which may destroy this
@@ -89,15 +89,19 @@ T AsyncResult<T>::await_resume() {
   return state_->Outcome();
 }
 
-template class AsyncResult<absl::StatusOr<std::optional<std::string>>>;
-template class AsyncResult<absl::StatusOr<std::optional<Item>>>;
-template class AsyncResult<absl::StatusOr<std::optional<uint64_t>>>;
-template class AsyncResult<absl::StatusOr<bool>>;
-template class AsyncResult<absl::StatusOr<CasOutcome>>;
-template class AsyncResult<absl::StatusOr<LeasedItem>>;
-template class AsyncResult<absl::Status>;
-template class AsyncResult<MultiGetResult>;
-template class AsyncResult<MultiWriteResult>;
+// Clang takes no other kind of attribute here, and the arguments' visibility without.
+#define CAIRN_ASYNC_RESULT(...) \
+  template class __attribute__((visibility("default"))) AsyncResult<__VA_ARGS__>
+CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<std::string>>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Item>>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<uint64_t>>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<CasOutcome>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<LeasedItem>);
+CAIRN_ASYNC_RESULT(absl::Status);
+CAIRN_ASYNC_RESULT(MultiGetResult);
+CAIRN_ASYNC_RESULT(MultiWriteResult);
+#undef CAIRN_ASYNC_RESULT
 
 AsyncClient::AsyncClient(Client* client, event_base* base)
     : AsyncClient(client->impl_.get(), base) {}

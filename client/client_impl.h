@@ -20,7 +20,7 @@
 namespace cairn {
 
 /// What every call of a Client is made with.
-class Client::Impl {
+class CAIRN_HIDDEN Client::Impl {
  public:
   explicit Impl(ClientOptions options) : options_(std::move(options)) {}
 

@@ -89,6 +89,7 @@ class Connection {
   void Greet(Clock::time_point now);
   void SendGreeting(std::string greeting, Clock::time_point now);
   void OnGreeting(Clock::time_point now);
+  void ConnectUnasked(Clock::time_point now);
   void OnSaslAnswer(Clock::time_point now);
   void Ready();
 

@@ -158,10 +158,7 @@ void Connection::OnGreeting(Clock::time_point now) {
     }
     const bool answers_question = greeting_left_ == "V" || greeting_left_ == "M";
     if (input_end_ == 0 && answers_question && server_->dialect() != Dialect::kMeta) {
-      // Some proxies hang up on commands that they do not know.
-      Close();
-      ask_version_ = false;
-      return ConnectTo(now);
+      return ConnectUnasked(now);
     }
     return OnAddressFailed(absl::UnavailableError("closed instead of greeting"), now);
   }
@@ -186,17 +183,25 @@ void Connection::OnGreeting(Clock::time_point now) {
       return Break(absl::UnavailableError("authentication failed: " + std::string(line)), now);
     }
     if (greeting_left_.front() == 'V') dialect_ = DialectOfVersion(line);
-    if (greeting_left_.front() == 'M' && line != "MN") dialect_ = Dialect::kText;
+    if (greeting_left_.front() == 'M' && line != "MN") return ConnectUnasked(now);
     greeting_left_.remove_prefix(1);
   }
   if (input_begin_ != input_end_) {
     return Break(absl::DataLossError("a greeting with something after it"), now);
   }
   if (meta_asked || dialect_ != Dialect::kMeta) return Ready();
-  // twemproxy hands on the version of a server behind it, and hangs up on meta commands.
+  // twemproxy hands on the version of a server behind it, mcrouter has large numbers of its own.
   input_begin_ = input_end_ = 0;
   greeting_left_ = "M";
   SendGreeting("mn\r\n", now);
+}
+
+// Proxies hang up on commands that they do not know: twemproxy at once, mcrouter when it has said
+// so.
+void Connection::ConnectUnasked(Clock::time_point now) {
+  Close();
+  ask_version_ = false;
+  ConnectTo(now);
 }
 
 void Connection::OnSaslAnswer(Clock::time_point now) {

@@ -45,7 +45,7 @@ Done SayWhetherDone(ResultImpl result) { return Done::Over(WasDone(std::move(res
 }  // namespace
 
 /// The lock in place of the server's leases: what is asked about it. All of it on the key's server.
-class Client::Lock {
+class CAIRN_HIDDEN Client::Lock {
  public:
   Lock(Impl* impl, std::string_view key)
       : operations_(impl->operations()),

@@ -16,7 +16,7 @@ namespace cairn {
 
 /// The calls about leases (cairn/lease.h), for whoever drives them. `impl` outlives the steps; what
 /// else is given to them needs not.
-class Client::Leases {
+class CAIRN_HIDDEN Client::Leases {
  public:
   static Step<absl::StatusOr<LeasedItem>> Get(Impl* impl, std::string_view key,
                                               const LeaseOptions& options);

@@ -19,7 +19,7 @@ namespace cairn {
 /// docs/client.md.
 inline constexpr uint32_t kNothingFlag = uint32_t{1} << 30;
 
-class LookAside::Impl {
+class CAIRN_HIDDEN LookAside::Impl {
  public:
   Impl(Client* client, LookAsideOptions options) : client_(*client), options_(std::move(options)) {}
 

@@ -43,7 +43,7 @@ absl::Status Check(std::span<const Server> servers, const PlacementOptions& opti
 
 }  // namespace
 
-class Placement::Impl {
+class CAIRN_HIDDEN Placement::Impl {
  public:
   Impl(std::unique_ptr<const Chooser> chooser, std::string hash_tag)
       : chooser_(std::move(chooser)), hash_tag_(std::move(hash_tag)) {}

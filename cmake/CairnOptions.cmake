@@ -5,6 +5,10 @@ option(CAIRN_DEBUG_COMMANDS "Answer memcached's debug commands (debugtime): neve
 option(CAIRN_FUZZ "Build the libFuzzer targets of tests/fuzz (clang only)" OFF)
 set(CAIRN_TESTS AUTO CACHE STRING "Build tests: AUTO (when Catch2 is there), ON (required) or OFF")
 set_property(CACHE CAIRN_TESTS PROPERTY STRINGS AUTO ON OFF)
+option(CAIRN_SHARED "Build libcairn as a shared library besides the static one" ON)
+if(CAIRN_SANITIZE)
+  set(CAIRN_SHARED OFF)  # Its undefined symbols would be the sanitizers'.
+endif()
 
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -34,8 +38,10 @@ target_compile_options(cairn_flags INTERFACE
   -Wall -Wextra -Wpedantic -Werror
   -Wshadow -Wconversion -Wno-sign-conversion
   -Wnon-virtual-dtor -Wold-style-cast -Wimplicit-fallthrough -Wswitch
-  -fno-omit-frame-pointer -fPIE)
-target_link_options(cairn_flags INTERFACE -pie)
+  -fno-omit-frame-pointer
+  $<$<NOT:$<BOOL:$<TARGET_PROPERTY:POSITION_INDEPENDENT_CODE>>>:-fPIE>)
+target_link_options(cairn_flags INTERFACE
+  $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie>)
 target_include_directories(cairn_flags INTERFACE
   "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/generated")
 

@@ -24,16 +24,17 @@ set(CAIRN_TEST_ENVIRONMENT
   "UBSAN_OPTIONS=print_stacktrace=1"
   "TSAN_OPTIONS=second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
 
-# cairn_add_catch_test(<name> TIMEOUT <seconds> LABELS <label>... SOURCES <file>... DEPENDS <target>...)
+# cairn_add_catch_test(<name> TIMEOUT <seconds> LABELS <label>... SOURCES <file>... DEPENDS <target>...
+#                      [ARGS <arg>...])
 # One Catch2 executable, run as one test.
 function(cairn_add_catch_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "LABELS;SOURCES;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "LABELS;SOURCES;DEPENDS;ARGS" ${ARGN})
   if(NOT ARG_SOURCES)
     return()
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE cairn_flags cairn_catch_main ${ARG_DEPENDS})
-  add_test(NAME ${name} COMMAND ${name})
+  add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS})
   set_tests_properties(${name} PROPERTIES
     TIMEOUT ${ARG_TIMEOUT}
     LABELS "${ARG_LABELS}"

@@ -309,14 +309,17 @@ TEST_CASE("an old server and a proxy are spoken to in text", "[client]") {
 }
 
 TEST_CASE("a proxy that hands on a version and no meta commands is spoken to in text", "[client]") {
-  const bool hangs_up = GENERATE(false, true);
-  ScriptedPeer peer([hangs_up](Conversation& conversation, int number) {
-    if (number == 0 || !hangs_up) {
+  // Some hang up without a word, some after it, some not at all.
+  const std::string says = GENERATE(as<std::string>{}, "", "ERROR\r\n", "CLIENT_ERROR what?\r\n");
+  const bool hangs_up = says.empty() || GENERATE(false, true);
+  ScriptedPeer peer([says, hangs_up](Conversation& conversation, int number) {
+    if (number == 0) {
       conversation.Expect("version");
       conversation.Send("VERSION 1.6.45\r\n");
       conversation.Expect("mn");
-      if (hangs_up) return;
-      conversation.Send("ERROR\r\n");
+      conversation.Send(says);
+      if (!hangs_up) conversation.Hang();
+      return;
     }
     conversation.Expect("delete key");
     conversation.Send("DELETED\r\n");

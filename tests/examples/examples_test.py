@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import os
 import pathlib
+import re
 import subprocess
 import unittest
 
@@ -16,6 +17,8 @@ SOURCE = pathlib.Path(os.environ["CAIRN_SOURCE_DIR"])
 PREFIX = FOLDER / "prefix"
 CMAKE = os.environ["CAIRN_CMAKE"]
 CXX = os.environ["CAIRN_CXX"]
+LIB = PREFIX / os.environ["CAIRN_LIBDIR"]
+SONAME = os.environ["CAIRN_SONAME"]
 
 
 def run(*words, **more):
@@ -47,8 +50,18 @@ def ask(port, path, method="GET", body=None):
         connection.close()
 
 
+def libraries(program):
+    """The shared libraries that it asks for by name."""
+    return re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-dW", program))
+
+
 def rendered(*ports):
     return sum(int(ask(port, "/stats")[2].split()[1]) for port in ports)
+
+
+def pkg_config(*options):
+    return run("pkg-config", *options, f"--define-variable=prefix={PREFIX}", "cairn",
+               env=dict(os.environ, PKG_CONFIG_PATH=str(LIB / "pkgconfig"))).split()
 
 
 class Examples(unittest.TestCase):
@@ -65,14 +78,63 @@ class Examples(unittest.TestCase):
             self.assertEqual(run(program, up).splitlines()[:3], ["hit  /", "hit  /about", "hit  /"])
             self.assertEqual(run(program, down).splitlines()[-1], "0 hits, 0 misses, 3 not reached")
 
-    def test_found_by_cmake(self):
+    def built(self, *options):
+        """The examples, in one folder whatever the options: only what they change is built again."""
         build = FOLDER / "build"
-        run(CMAKE, "-S", SOURCE / "examples", "-B", build, f"-DCMAKE_PREFIX_PATH={PREFIX}", f"-DCMAKE_CXX_COMPILER={CXX}")
+        run(CMAKE, "-S", SOURCE / "examples", "-B", build, f"-DCMAKE_PREFIX_PATH={PREFIX}",
+            f"-DCMAKE_CXX_COMPILER={CXX}", *options)
         run(CMAKE, "--build", build)
+        return build
+
+    def test_found_by_cmake(self):
+        build = self.built("-DBUILD_SHARED_LIBS=ON")
+        self.assertIn(SONAME, libraries(build / "look_aside"))
+        # What only the library uses is the library's to find.
+        self.assertFalse([name for name in libraries(build / "look_aside") if re.search("event|ssl|crypto|zstd", name)])
+        self.look_aside(build / "look_aside")
+
+        build = self.built("-DBUILD_SHARED_LIBS=OFF")
+        self.assertNotIn(SONAME, libraries(build / "look_aside"))
         self.look_aside(build / "look_aside")
         if not (build / "page_cache").exists():
             self.skipTest("page_cache is not built without SQLite")
         self.page_cache(build / "page_cache")
+
+    def test_components_of_the_package(self):
+        project = FOLDER / "components"
+        project.mkdir(exist_ok=True)
+
+        def configure(components):
+            (project / "CMakeLists.txt").write_text(f"""
+                cmake_minimum_required(VERSION 3.22)
+                project(components LANGUAGES CXX)
+                find_package(cairn {components})
+                foreach(name IN ITEMS client client_static client_shared)
+                  if(TARGET cairn::${{name}})
+                    get_target_property(type cairn::${{name}} TYPE)
+                    message(STATUS "is: ${{name}} ${{type}}")
+                  endif()
+                endforeach()
+                message(STATUS "is: found ${{cairn_FOUND}}")
+                """)
+            said = run(CMAKE, "-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={PREFIX}",
+                       f"-DCMAKE_CXX_COMPILER={CXX}")
+            return re.findall("is: (.*)", said)
+
+        static, shared = "client_static STATIC_LIBRARY", "client_shared SHARED_LIBRARY"
+        self.assertEqual(configure("REQUIRED"), ["client STATIC_LIBRARY", static, "found 1"])
+        self.assertEqual(configure("0.1 COMPONENTS shared"), ["client SHARED_LIBRARY", shared, "found 1"])
+        self.assertEqual(configure("COMPONENTS static shared"), ["client STATIC_LIBRARY", static, shared, "found 1"])
+        self.assertEqual(configure("QUIET COMPONENTS flying"), ["found 0"])
+
+        # A distribution may leave the static library out.
+        targets = next(PREFIX.glob("lib*/**/cairn-static-targets.cmake"))
+        hidden = targets.with_suffix(".hidden")
+        targets.rename(hidden)
+        try:
+            self.assertEqual(configure("REQUIRED"), ["client SHARED_LIBRARY", shared, "found 1"])
+        finally:
+            hidden.rename(targets)
 
     def page_cache(self, program):
         database = FOLDER / "articles.db"
@@ -118,16 +180,45 @@ class Examples(unittest.TestCase):
             self.assertEqual(ask(alone, "/article/7")[2], "<h1>Article 7</h1><p>third</p>")
 
     def test_found_by_pkg_config(self):
-        folders = ":".join(str(path) for path in PREFIX.glob("lib*/**/pkgconfig"))
-        flags = run("pkg-config", "--cflags", "--libs", "--define-variable=prefix=" + str(PREFIX), "cairn",
-                    env=dict(os.environ, PKG_CONFIG_PATH=folders)).split()
-        program = FOLDER / "look_aside_pkg_config"
-        run(CXX, "-std=c++20", SOURCE / "examples" / "look_aside.cc", "-o", program, *flags)
+        source = FOLDER / "look_aside.o"
+        run(CXX, "-std=c++20", "-fPIC", "-c", SOURCE / "examples" / "look_aside.cc", "-o", source,
+            *pkg_config("--cflags"))
+        program = FOLDER / "look_aside_shared"
+        run(CXX, source, "-o", program, f"-Wl,-rpath,{LIB}", *pkg_config("--libs"))
+        self.assertIn(SONAME, libraries(program))
         self.look_aside(program)
+
+        static = ["-l:libcairn.a" if flag == "-lcairn" else flag for flag in pkg_config("--libs", "--static")]
+        program = FOLDER / "look_aside_static"
+        run(CXX, source, "-o", program, *static)
+        self.assertNotIn(SONAME, libraries(program))
+        self.look_aside(program)
+        # An application may make all of it part of a shared library of its own.
+        run(CXX, "-shared", "-Wl,-z,text", source, "-o", FOLDER / "look_aside.so", "-Wl,--whole-archive",
+            LIB / "libcairn.a", "-Wl,--no-whole-archive", *[flag for flag in static if "cairn" not in flag])
+
+    def test_shared_library_shows_what_is_public_and_nothing_else(self):
+        library = LIB / SONAME
+        self.assertEqual((LIB / "libcairn.so").readlink(), pathlib.Path(SONAME))
+        self.assertIn(f"[{SONAME}]", run("readelf", "-dW", library))
+
+        headers = "".join(path.read_text() for path in (PREFIX / "include" / "cairn").glob("*.h"))
+        classes = re.findall(r"^(?:class|struct)(?: \[\[nodiscard\]\])? CAIRN_EXPORT (\w+) {", headers, re.MULTILINE)
+        functions = re.findall(r"^CAIRN_EXPORT [^(]*?(\w+)\(", headers, re.MULTILINE)
+        self.assertIn("AsyncResult", classes)
+        self.assertIn("WarmUp", functions)
+
+        shown = [line.split(" ", 2)[2] for line in run("nm", "-DC", "--defined-only", library).splitlines()]
+        names = "|".join(classes + functions)
+        public = re.compile(rf"cairn::(?:{names})\b")
+        private = re.compile(r"^[^(]*\b(?:Impl|Leases|Lock|Loop|State)(?:::|$)")
+        self.assertEqual([name for name in shown if not public.match(name) or private.match(name)], [])
+        for function in functions:
+            self.assertTrue([name for name in shown if name.startswith(f"cairn::{function}")], function)
 
     def test_public_headers_stand_alone(self):
         for header in sorted((PREFIX / "include" / "cairn").glob("*.h")):
-            run(CXX, "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c++",
+            run(CXX, "-std=c++20", "-fsyntax-only", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-x", "c++",
                 f"-I{PREFIX / 'include'}", "-", input=f"#include <cairn/{header.name}>\n")
 
 

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 #include "cairn/options.h"
 #include "cairn/results.h"
 
@@ -33,7 +34,7 @@ struct Step;  // private to the library
 /// completion, so they must not wait. They may make calls, of whatever kind; a blocking one waits.
 /// A coroutine that waits for a call must not be destroyed before it goes on.
 template <typename T>
-class [[nodiscard]] AsyncResult {
+class [[nodiscard]] CAIRN_EXPORT AsyncResult {
  public:
   AsyncResult(AsyncResult&&) noexcept;
   AsyncResult& operator=(AsyncResult&&) noexcept;
@@ -64,7 +65,7 @@ class [[nodiscard]] AsyncResult {
 /// completions of the same turn, leaves in one write. Thread-safe.
 ///
 /// Bulk calls write all their requests at once: they need memory for them besides the results.
-class AsyncClient {
+class CAIRN_EXPORT AsyncClient {
  public:
   /// On the caller's libevent base, whose thread completes the calls. To be made and destroyed on
   /// that thread, or while the base does not run; it keeps the base busy, i.e. event_base_dispatch

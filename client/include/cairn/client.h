@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cairn/export.h"
 #include "cairn/lease.h"
 #include "cairn/options.h"
 #include "cairn/results.h"
@@ -38,7 +39,7 @@ class AsyncClient;
 ///
 /// A call's work is done by the threads that wait: one of them sends and reads for all, so an
 /// answer costs no switch between threads when one thread asks, and one write when many do.
-class Client {
+class CAIRN_EXPORT Client {
  public:
   /// InvalidArgument when the options contradict themselves. Resolves host names, hence may take as
   /// long as the resolver does; connects to nothing: a server that is down is no error here.

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -16,7 +17,7 @@ namespace cairn {
 /// of a user (a key with the minute in it, and a `ttl`). Servers count, so no count of concurrent
 /// callers is lost; but a counter may be evicted, or go with its server, and then begins again.
 /// Thread-safe.
-class Counter {
+class CAIRN_EXPORT Counter {
  public:
   struct Options {
     /// What it begins with; the first Add() or Subtract() applies to it.

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -21,7 +22,7 @@ namespace cairn {
 /// Writes and deletes go to both, so that nothing comes back from the old pool that was changed
 /// since; leases see to it that a value on its way between the two is not stored after a delete or
 /// a set. All processes have to change over before the first one writes only to the new pool.
-class FillingPool {
+class CAIRN_EXPORT FillingPool {
  public:
   struct Options {
     /// For values of which the old pool's servers do not say how long they have left (those without

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -26,7 +27,7 @@ struct LockOptions {
 ///
 ///   auto lock = HeldLock::Acquire(cache.get(), "lock:report", {.wait_max = absl::Seconds(5)});
 ///   if (lock.ok() && lock->has_value()) MakeReport();        // given back at the end of the scope
-class HeldLock {
+class CAIRN_EXPORT HeldLock {
  public:
   /// Nothing when somebody else has it and kept it for `wait_max`; asks again and again meanwhile,
   /// after 5 ms first and 250 ms at last. An error when the server is not reached: then it may be

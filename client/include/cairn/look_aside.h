@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -98,7 +99,7 @@ struct Written {
 ///
 /// Keys that are used here are to be read here (or with GetWithLease), and deleted or changed here
 /// (or with DeleteAndLease and Invalidate).
-class LookAside {
+class CAIRN_EXPORT LookAside {
  public:
   /// Nothing: there is none, as opposed to a failure.
   using Value = absl::StatusOr<std::optional<std::string>>;

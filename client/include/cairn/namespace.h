@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -24,7 +25,7 @@ namespace cairn {
 ///   user.Invalidate();
 ///
 /// Thread-safe. One object serves a namespace for as long as one likes.
-class Namespace {
+class CAIRN_EXPORT Namespace {
  public:
   struct Options {
     /// For how long a generation is believed without asking: the time for which this process may

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cairn/export.h"
 #include "cairn/server.h"
 
 namespace cairn {
@@ -47,10 +48,10 @@ enum class PlacementPreset : uint8_t {
 };
 
 /// "cairn", "libmemcached-weighted", ...: the enumerators' names in lower case, with hyphens.
-std::string_view PresetName(PlacementPreset preset);
+CAIRN_EXPORT std::string_view PresetName(PlacementPreset preset);
 /// InvalidArgument, listing the names there are, for any other.
-absl::StatusOr<PlacementPreset> PresetFromName(std::string_view name);
-std::span<const PlacementPreset> AllPresets();
+CAIRN_EXPORT absl::StatusOr<PlacementPreset> PresetFromName(std::string_view name);
+CAIRN_EXPORT std::span<const PlacementPreset> AllPresets();
 
 /// The hash of a key. "Signed" takes bytes from 0x80 as negative, as libmemcached and twemproxy on
 /// x86-64 do; it differs for keys outside ASCII only.
@@ -65,7 +66,7 @@ enum class KeyHash : uint8_t {
 };
 
 /// A preset taken apart, for what sites have made of their libraries' options.
-struct PlacementOptions {
+struct CAIRN_EXPORT PlacementOptions {
   enum class Scheme : uint8_t {
     kRendezvous,  ///< kCairn
     kRing160,     ///< 40 names a server and four points a name, scaled by weight
@@ -103,7 +104,7 @@ struct PlacementOptions {
 /// The function from keys to servers. Immutable, hence thread-safe. Algorithms: libketama's ring
 /// with the details of each library as its source and its placements show them; rendezvous hashing
 /// after Thaler and Ravishankar, weights after Schindelhauer and Schomaker.
-class Placement {
+class CAIRN_EXPORT Placement {
  public:
   /// InvalidArgument without servers, with more than 65,535, with a weight above 65,535, or a
   /// hash tag that is not two characters. A weight of 0 counts as 1. Servers that are not `live`

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 #include "cairn/look_aside.h"
 #include "cairn/namespace.h"
 
@@ -47,12 +48,12 @@ struct SqlQuery {
 /// What the cache knows a query by: SHA-256 of an unambiguous form of `prefix`, statement and
 /// parameters, in 43 characters of base64url. The statement counts as it is spelled; parameters by
 /// type and value, so that 1, 1.0 and "1" are different ones.
-std::string QueryHash(std::string_view prefix, std::string_view statement,
-                      std::span<const SqlValue> parameters);
+CAIRN_EXPORT std::string QueryHash(std::string_view prefix, std::string_view statement,
+                                   std::span<const SqlValue> parameters);
 
 /// Rows as bytes and back. DataLoss: not what EncodeRows has made.
-std::string EncodeRows(const SqlRows& rows);
-absl::StatusOr<SqlRows> DecodeRows(std::string_view bytes);
+CAIRN_EXPORT std::string EncodeRows(const SqlRows& rows);
+CAIRN_EXPORT absl::StatusOr<SqlRows> DecodeRows(std::string_view bytes);
 
 /// Answers of a database, cached by statement and parameters, and forgotten by table. One of many
 /// who ask the same at the same time asks the database (LookAside). Thread-safe.
@@ -63,7 +64,7 @@ absl::StatusOr<SqlRows> DecodeRows(std::string_view bytes);
 ///   auto rows = queries.GetOrRun({kStatement, parameters, tables}, [&] { return Ask(...); });
 ///   ...
 ///   queries.Invalidate("articles");       // after a write to it
-class QueryCache {
+class CAIRN_EXPORT QueryCache {
  public:
   struct Options {
     /// Raised by a release that changes tables or what statements mean: it begins afresh.

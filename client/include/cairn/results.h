@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -31,7 +32,7 @@ enum class KeyOutcome : uint8_t { kHit, kMiss, kNotReached };
 
 /// The answers of a GetMulti, in the order of its keys. Owns the values; movable.
 /// Thread-compatible.
-class MultiGetResult {
+class CAIRN_EXPORT MultiGetResult {
  public:
   /// One key's answer. Views are valid as long as the MultiGetResult, also after it was moved.
   struct Entry {
@@ -69,7 +70,7 @@ class MultiGetResult {
 };
 
 /// What became of the writes of a SetMulti, DeleteMulti or TouchMulti, in their order.
-class MultiWriteResult {
+class CAIRN_EXPORT MultiWriteResult {
  public:
   MultiWriteResult();
   MultiWriteResult(MultiWriteResult&&) noexcept;

@@ -5,11 +5,12 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
 /// One cache server, as the application's configuration names it.
-struct Server {
+struct CAIRN_EXPORT Server {
   /// A host name or an address (IPv6 without brackets), or the path of a UNIX socket, which begins
   /// with '/'. Rings are built from it as it is spelled here: "localhost" and "127.0.0.1" are two
   /// different places on them.

@@ -10,13 +10,14 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
 /// What is kept of a visitor between requests, for as long as he keeps coming: each Load() prolongs
 /// it. A cache may lose sessions; keep there what a visitor can be asked for again, such as his
 /// login. Thread-safe.
-class Sessions {
+class CAIRN_EXPORT Sessions {
  public:
   struct Options {
     /// From the last Load() or Save() on.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -13,7 +14,7 @@ namespace cairn {
 /// Tene's HdrHistogram: each power of two of nanoseconds is divided into 32. From 1.024 us to 68.7
 /// s, what Percentile() says is therefore within 1/64 (1.6 %) of what was recorded; all that is
 /// shorter shares a bucket, and all that is longer another. A value type; thread-compatible.
-class LatencyHistogram {
+class CAIRN_EXPORT LatencyHistogram {
  public:
   static constexpr size_t kBuckets = 26 * 32 + 2;
 
@@ -46,7 +47,7 @@ class LatencyHistogram {
 /// asynchronous ones included. A copy; counters only grow, so that the difference of two copies is
 /// what happened between them. A copy taken while calls are under way has each counter as it was
 /// at some moment of the copying.
-struct ServerStatistics {
+struct CAIRN_EXPORT ServerStatistics {
   /// Keys of which it is not known whether the server has them, by what was in the way.
   struct NotReached {
     uint64_t left_alone = 0;     ///< The server failed before, or is marked down: nothing was sent.

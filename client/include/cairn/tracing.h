@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "cairn/export.h"
 
 namespace cairn {
 
@@ -32,7 +33,7 @@ enum class Operation : uint8_t {
 };
 
 /// "get", "get_and_touch", ...: words for names of spans and labels of metrics.
-std::string_view NameOf(Operation operation);
+CAIRN_EXPORT std::string_view NameOf(Operation operation);
 
 /// One server's part of a call, when it is over. Views and references are valid within
 /// Tracer::OnEnd only.
@@ -62,7 +63,7 @@ struct RequestTrace {
 /// do takes their time from calls, and OnEnd from all that share the connection: they must not wait
 /// (for a lock that is long held, for I/O) and must not throw. OnEnd must make no call of a Client
 /// that waits (it would wait for itself); it may begin asynchronous ones (AsyncResult::Then).
-class Tracer {
+class CAIRN_EXPORT Tracer {
  public:
   virtual ~Tracer() = default;
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "cairn/client.h"
+#include "cairn/export.h"
 #include "cairn/look_aside.h"
 
 namespace cairn {
@@ -39,12 +40,14 @@ struct WarmUpOptions {
 /// Returns when all keys were tried.
 ///
 /// From another pool: a LookAside with LookAsideOptions::fill_from, and WarmUpFromPool.
-WarmUpProgress WarmUp(LookAside* look_aside, std::span<const std::string_view> keys,
-                      const LookAside::ComputeMulti& load, const WarmUpOptions& options = {});
+CAIRN_EXPORT WarmUpProgress WarmUp(LookAside* look_aside, std::span<const std::string_view> keys,
+                                   const LookAside::ComputeMulti& load,
+                                   const WarmUpOptions& options = {});
 
 /// Copies `keys` from one pool to another: values with what they have left to live if the servers
 /// of `from` say it (the meta protocol), for `ttl` otherwise. Stale ones are not copied.
-WarmUpProgress WarmUpFromPool(Client* to, Client* from, std::span<const std::string_view> keys,
-                              absl::Duration ttl, const WarmUpOptions& options = {});
+CAIRN_EXPORT WarmUpProgress WarmUpFromPool(Client* to, Client* from,
+                                           std::span<const std::string_view> keys,
+                                           absl::Duration ttl, const WarmUpOptions& options = {});
 
 }  // namespace cairn

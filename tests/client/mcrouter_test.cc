@@ -1,0 +1,189 @@
+// Through a peer that takes and answers requests as mcrouter does. It was written after mcrouter's
+// source (McAsciiParser.rl, AsciiSerialized.cpp, MultiOpParent.cpp as of 2026) and is not mcrouter:
+// one server does what mcrouter would route.
+#include <array>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "cairn/async.h"
+#include "cairn/client.h"
+#include "cairn/look_aside.h"
+#include "tests/catch.h"
+#include "tests/client/one_server.h"
+#include "tests/client/wait.h"
+
+namespace cairn {
+namespace {
+
+// mcrouter's grammar, of what a client may ask. Blanks are as free there, and not used.
+constexpr const char* kReads = "gets?( [^ ]{1,250})+|gats? -?[0-9]{1,20}( [^ ]{1,250})+";
+constexpr const char* kStores =
+    "(set|add|replace|append|prepend) [^ ]+ [0-9]+ -?[0-9]+ ([0-9]+)( noreply)?|"
+    "cas [^ ]+ [0-9]+ -?[0-9]+ ([0-9]+) [0-9]+( noreply)?";
+constexpr const char* kOthers =
+    "delete [^ ]+( -?[0-9]+)?( noreply)?|touch [^ ]+ -?[0-9]+( noreply)?|"
+    "(incr|decr) [^ ]+ [0-9]+( noreply)?";
+
+/// A conversation with the server behind it.
+class Upstream {
+ public:
+  explicit Upstream(const Server& server)
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), conversation(fd_) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(server.port);
+    REQUIRE(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+  }
+  ~Upstream() { close(fd_); }
+  Upstream(const Upstream&) = delete;
+  Upstream& operator=(const Upstream&) = delete;
+
+ private:
+  const int fd_;
+
+ public:
+  Conversation conversation;
+};
+
+class Mcrouter {
+ public:
+  explicit Mcrouter(std::string version)
+      : version_(std::move(version)), peer_([this](Conversation& client, int) { Serve(client); }) {}
+
+  Server server() const { return peer_.server(); }
+  int connections() const { return peer_.connections(); }
+
+ private:
+  void Serve(Conversation& client) {
+    const std::regex reads(kReads), stores(kStores), others(kOthers);
+    Upstream upstream(behind_.server());
+    Conversation& server = upstream.conversation;
+    for (;;) {
+      const std::string line = client.Line();
+      std::smatch parts;
+      if (line == "version") {
+        client.Send("VERSION " + version_ + "\r\n");
+      } else if (line == "flush_all") {
+        client.Send("SERVER_ERROR Command disabled\r\n");  // unless --enable-flush-cmd
+      } else if (std::regex_match(line, reads)) {
+        server.Send(line + "\r\n");
+        PassValues(server, client);
+      } else if (std::regex_match(line, parts, stores)) {
+        const size_t bytes = std::stoul(parts[2].matched ? parts[2] : parts[4]);
+        server.Send(line + "\r\n" + client.Bytes(bytes + 2));
+        client.Send(server.Line() + "\r\n");
+      } else if (std::regex_match(line, others)) {
+        server.Send(line + "\r\n");
+        client.Send(server.Line() + "\r\n");
+      } else {
+        if (!line.empty()) client.Send("CLIENT_ERROR malformed request\r\n");
+        return;
+      }
+    }
+  }
+
+  static void PassValues(Conversation& server, Conversation& client) {
+    for (;;) {
+      const std::string line = server.Line();
+      client.Send(line + "\r\n");
+      if (!line.starts_with("VALUE ")) return;
+      const size_t flags = line.find(' ', 6) + 1;
+      client.Send(server.Bytes(std::stoul(line.substr(line.find(' ', flags))) + 2));
+    }
+  }
+
+  const std::string version_;
+  ServerProcess behind_;
+  ScriptedPeer peer_;
+};
+
+}  // namespace
+
+TEST_CASE("through a proxy that answers as mcrouter does", "[proxy]") {
+  // Released versions had large numbers; what is built without one says 0.1.0-dev.
+  const Mcrouter mcrouter(GENERATE(as<std::string>{}, "40.0.0 mcrouter", "0.1.0-dev mcrouter"));
+  const auto made = Client::Make(PatientOptions(mcrouter.server()));
+  Client& client = **made;
+
+  // Writes first: a connection that is about to be closed would lose them.
+  CHECK(client.Set("key", "value", {.flags = 7}).ok());
+  const std::optional<Item> item = client.Gets("key").value();
+  REQUIRE(item.has_value());
+  CHECK(item->value == "value");
+  CHECK(item->flags == 7);
+  CHECK(client.CompareAndSwap("key", "next", item->cas).value() == CasOutcome::kStored);
+  CHECK(client.CompareAndSwap("key", "late", item->cas).value() == CasOutcome::kChanged);
+  CHECK_FALSE(client.Add("key", "x").value());
+  CHECK(client.Replace("key", "10").value());
+  CHECK(client.Increment("key", 5).value() == 15);
+  CHECK(client.Decrement("nothing").value() == std::nullopt);
+  CHECK(client.Append("key", "0").value());
+  CHECK(client.Prepend("key", "1").value());
+  CHECK(client.Get("key").value() == "1150");
+  CHECK(client.Touch("key", absl::Minutes(1)).value());
+  CHECK(client.GetAndTouch("key", absl::Hours(24 * 60)).value()->value == "1150");
+  CHECK(client.Set("gone", "x", {.ttl = absl::ZeroDuration()}).ok());
+  CHECK(client.Get("gone").value() == std::nullopt);
+  CHECK(client.Set("word", "one").ok());
+  CHECK(absl::IsInvalidArgument(client.Increment("word").status()));
+  CHECK(client.Delete("key").value());
+  CHECK_FALSE(client.Delete("key").value());
+  CHECK(client.FlushAll().message().find("Command disabled") != std::string_view::npos);
+
+  for (const size_t bytes : {0, 1, 300000}) {
+    const std::string value(bytes, 'v');
+    CHECK(client.Set("large", value).ok());
+    CHECK(client.Get("large").value() == value);
+  }
+
+  std::vector<std::string> keys;
+  std::vector<SetItem> values;
+  for (int i = 0; i < 500; ++i) keys.push_back("key:" + std::to_string(i));
+  for (const std::string& key : keys) values.push_back({key, key});
+  CHECK(client.SetAll(values).ok());
+  CHECK(client.SetMulti(values).done_count() == keys.size());
+  const std::vector<std::string_view> asked(keys.begin(), keys.end());
+  CHECK(client.DeleteMulti(std::span(asked).first(100)).done_count() == 100);
+  const MultiGetResult got = client.GetMulti(asked);
+  CHECK(got.misses() == 100);
+  CHECK(got.hits() == 400);
+  CHECK(got[499].value == "key:499");
+  CHECK(Wait(client.Async().Get("key:499")).value() == "key:499");
+
+  // By locks: there are no meta commands.
+  LookAside pages(&client);
+  const auto page = pages.GetOrCompute("page", []() -> LookAside::Value { return "computed"; });
+  REQUIRE(page.ok());
+  CHECK(page->cache.ok());
+  CHECK(client.Get("page").value() == "computed");
+  CHECK(pages.DeleteOnWrite(std::array{std::string_view("page")}, [] { return absl::OkStatus(); })
+            .cache.ok());
+  CHECK(client.Get("page").value() == std::nullopt);
+
+  // Each was made once more at most, without the question that it was closed for.
+  CHECK(mcrouter.connections() <= 4);
+}
+
+TEST_CASE("what mcrouter says of servers that it does not reach", "[proxy]") {
+  // Of several keys: what was there before the first that failed, and an error in place of the end.
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    conversation.Expect("get a b c");
+    conversation.Send("VALUE a 0 1\r\n1\r\nSERVER_ERROR connection timeout\r\n");
+    conversation.Expect("set a 0 0 1");
+    conversation.Expect("x");
+    conversation.Send("SERVER_ERROR unavailable\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = PatientOptions(peer.server());
+  options.protocol = ClientOptions::Protocol::kText;
+  const auto client = Client::Make(options).value();
+  const MultiGetResult got = client->GetMulti(std::array<std::string_view, 3>{"a", "b", "c"});
+  CHECK(got[0].outcome == KeyOutcome::kHit);
+  CHECK(got[1].outcome == KeyOutcome::kNotReached);
+  CHECK(got[2].outcome == KeyOutcome::kNotReached);
+  CHECK(client->Set("a", "x").message().find("unavailable") != std::string_view::npos);
+}
+
+}  // namespace cairn
