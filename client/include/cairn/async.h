@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -120,15 +121,22 @@ class AsyncClient {
   /// Leases (cairn/lease.h).
   AsyncResult<absl::StatusOr<LeasedItem>> GetWithLease(std::string_view key,
                                                        const LeaseOptions& options = {});
+  AsyncResult<std::vector<absl::StatusOr<LeasedItem>>> GetMultiWithLease(
+      std::span<const std::string_view> keys, const LeaseOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> SetWithLease(std::string_view key, std::string_view value,
                                                  const LeaseToken& token,
                                                  const WriteOptions& options = {});
+  AsyncResult<std::vector<absl::StatusOr<bool>>> SetMultiWithLease(
+      std::span<const LeasedStore> stores, const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> ReleaseLease(std::string_view key, const LeaseToken& token,
                                                  const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> DeleteAndLease(std::string_view key,
                                                    const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> Invalidate(std::string_view key, absl::Duration stale_for,
                                                const CallOptions& options = {});
+  AsyncResult<std::vector<absl::StatusOr<bool>>> InvalidateMulti(
+      std::span<const std::string_view> keys, absl::Duration stale_for,
+      const CallOptions& options = {});
   AsyncResult<absl::StatusOr<CasOutcome>> DeleteIf(std::string_view key, uint64_t cas,
                                                    const CallOptions& options = {});
 
