@@ -53,6 +53,7 @@ class [[nodiscard]] AsyncResult {
 
  private:
   friend class AsyncClient;
+  friend class AsyncLookAside;
   struct State;  // private to the library
   explicit AsyncResult(std::unique_ptr<State> state);
   void Start(void (*resume)(void*), void* address);
@@ -145,6 +146,7 @@ class AsyncClient {
   absl::Status status() const;
 
  private:
+  friend class AsyncLookAside;
   friend class Client;
   struct Loop;  // private to the library
   AsyncClient(Client::Impl* impl, event_base* base);
