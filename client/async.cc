@@ -4,6 +4,7 @@
 
 #include "client/async_impl.h"
 #include "client/client_impl.h"
+#include "client/count_steps.h"
 #include "client/lease_steps.h"
 
 namespace cairn {
@@ -12,6 +13,7 @@ template class AsyncResult<absl::StatusOr<std::optional<std::string>>>;
 template class AsyncResult<absl::StatusOr<std::optional<Item>>>;
 template class AsyncResult<absl::StatusOr<std::optional<uint64_t>>>;
 template class AsyncResult<absl::StatusOr<bool>>;
+template class AsyncResult<absl::StatusOr<uint64_t>>;
 template class AsyncResult<absl::StatusOr<CasOutcome>>;
 template class AsyncResult<absl::StatusOr<LeasedItem>>;
 template class AsyncResult<Client::Leases::Items>;
@@ -145,6 +147,26 @@ AsyncResult<absl::StatusOr<std::optional<uint64_t>>> AsyncClient::Increment(
 AsyncResult<absl::StatusOr<std::optional<uint64_t>>> AsyncClient::Decrement(
     std::string_view key, uint64_t delta, const CallOptions& options) {
   return Prepared(impl_->operations().Count(false, key, delta), options.timeout, NumberOf);
+}
+
+AsyncResult<absl::StatusOr<uint64_t>> AsyncClient::IncrementOrStart(std::string_view key,
+                                                                    uint64_t delta,
+                                                                    uint64_t initial,
+                                                                    absl::Duration ttl,
+                                                                    const CallOptions& options) {
+  return Prepared(
+      CountOrStart(&impl_->operations(), true, key, delta, FirstUp(delta, initial), ttl),
+      options.timeout);
+}
+
+AsyncResult<absl::StatusOr<uint64_t>> AsyncClient::DecrementOrStart(std::string_view key,
+                                                                    uint64_t delta,
+                                                                    uint64_t initial,
+                                                                    absl::Duration ttl,
+                                                                    const CallOptions& options) {
+  return Prepared(
+      CountOrStart(&impl_->operations(), false, key, delta, FirstDown(delta, initial), ttl),
+      options.timeout);
 }
 
 AsyncResult<MultiGetResult> AsyncClient::GetMulti(std::span<const std::string_view> keys,

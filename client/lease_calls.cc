@@ -317,48 +317,4 @@ absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,
   return CasOutcomeOf(impl_->Ran(Leases::DeleteIf(impl_.get(), key, cas), options.timeout));
 }
 
-namespace {
-
-// Where a number is to begin. Each try is one of two questions, and only a number that comes and
-// goes all the time takes several.
-constexpr int kStartTries = 8;
-
-}  // namespace
-
-absl::StatusOr<uint64_t> Client::IncrementOrStart(std::string_view key, uint64_t delta,
-                                                  uint64_t initial, absl::Duration ttl,
-                                                  const CallOptions& options) {
-  return CountOrStart(true, key, delta, initial + delta, ttl, options);
-}
-
-absl::StatusOr<uint64_t> Client::DecrementOrStart(std::string_view key, uint64_t delta,
-                                                  uint64_t initial, absl::Duration ttl,
-                                                  const CallOptions& options) {
-  return CountOrStart(false, key, delta, initial > delta ? initial - delta : 0, ttl, options);
-}
-
-absl::StatusOr<uint64_t> Client::CountOrStart(bool increment, std::string_view key, uint64_t delta,
-                                              uint64_t first, absl::Duration ttl,
-                                              const CallOptions& options) {
-  const int64_t exptime = ExptimeOf(ttl, absl::Now());
-  for (int i = 0; i < kStartTries; ++i) {
-    const absl::StatusOr<std::optional<uint64_t>> counted =
-        NumberOf(impl_->Ran(impl_->operations().Ask(key, AnswerShape::kNumber, false,
-                                                    [&](RequestWriter& writer) {
-                                                      writer.ArithmeticOrStart(
-                                                          increment, key, delta, first, exptime, 0);
-                                                    }),
-                            options.timeout));
-    if (!counted.ok()) return counted.status();
-    if (counted->has_value()) return **counted;
-    WriteOptions write;
-    write.ttl = ttl;
-    write.timeout = options.timeout;
-    const absl::StatusOr<bool> added = Add(key, std::to_string(first), write);
-    if (!added.ok()) return added.status();
-    if (*added) return first;
-  }
-  return absl::UnavailableError("the number is gone as soon as it is stored");
-}
-
 }  // namespace cairn

@@ -110,6 +110,12 @@ class AsyncClient {
   AsyncResult<absl::StatusOr<std::optional<uint64_t>>> Decrement(std::string_view key,
                                                                  uint64_t delta = 1,
                                                                  const CallOptions& options = {});
+  AsyncResult<absl::StatusOr<uint64_t>> IncrementOrStart(std::string_view key, uint64_t delta,
+                                                         uint64_t initial, absl::Duration ttl,
+                                                         const CallOptions& options = {});
+  AsyncResult<absl::StatusOr<uint64_t>> DecrementOrStart(std::string_view key, uint64_t delta,
+                                                         uint64_t initial, absl::Duration ttl,
+                                                         const CallOptions& options = {});
   AsyncResult<MultiWriteResult> SetMulti(std::span<const SetItem> items,
                                          const WriteOptions& options = {});
   AsyncResult<absl::Status> SetAll(std::span<const SetItem> items,
