@@ -2,106 +2,25 @@
 
 #include <utility>
 
+#include "client/async_impl.h"
 #include "client/client_impl.h"
-#include "client/event_driver.h"
+#include "client/count_steps.h"
 #include "client/lease_steps.h"
 
 namespace cairn {
 
-struct CAIRN_HIDDEN AsyncClient::Loop {
-  absl::StatusOr<std::unique_ptr<EventDriver>> driver;
-};
-
-template <typename T>
-struct CAIRN_HIDDEN AsyncResult<T>::State final : AsyncCall {
-  void Done() override {
-    if (step != nullptr && !TakeStep()) return;
-    if (then == nullptr) return resume(address);  // which may destroy this
-    const std::unique_ptr<State> own(this);
-    then(Outcome());
-  }
-
-  // Of a call of several requests: false when there is another one, which is under way then.
-  bool TakeStep() {
-    const typename Step<T>::Then take = std::exchange(step, nullptr);
-    Step<T> next = take(std::move(result));
-    if (next.outcome.has_value()) {
-      outcome = std::move(next.outcome);
-      return true;
-    }
-    const uint64_t context = trace_context;
-    result = *std::move(next.request);
-    result.call->begun = Clock::now();
-    result.call->trace_context = context;
-    step = std::move(next.then);
-    driver->Submit(this);
-    return false;
-  }
-
-  T Outcome() {
-    // It was never begun, for want of a loop or of a key that can be asked for.
-    if (step != nullptr) outcome = std::exchange(step, nullptr)(std::move(result)).outcome;
-    return outcome.has_value() ? *std::move(outcome) : convert(std::move(result));
-  }
-
-  EventDriver* driver = nullptr;
-  T (*convert)(ResultImpl&&) = nullptr;
-  typename Step<T>::Then step;  // what to make of the answer of this request
-  std::optional<T> outcome;     // known without, or since the last request's answer
-  uint64_t trace_context = 0;
-  std::function<void(T)> then;
-  void (*resume)(void*) = nullptr;
-  void* address = nullptr;
-};
-
-template <typename T>
-AsyncResult<T>::AsyncResult(std::unique_ptr<State> state) : state_(std::move(state)) {}
-template <typename T>
-AsyncResult<T>::AsyncResult(AsyncResult&&) noexcept = default;
-template <typename T>
-AsyncResult<T>& AsyncResult<T>::operator=(AsyncResult&&) noexcept = default;
-template <typename T>
-AsyncResult<T>::~AsyncResult() = default;
-
-template <typename T>
-void AsyncResult<T>::Then(std::function<void(T)> done) && {
-  state_->then = std::move(done);
-  State* const state = state_.release();  // its own from here on
-  if (state->driver == nullptr) return state->Done();
-  state->driver->Submit(state);
-}
-
-// What can be said without asking a server is said at once.
-template <typename T>
-bool AsyncResult<T>::await_ready() const {
-  return state_->driver == nullptr || state_->result.call->parts.empty();
-}
-
-template <typename T>
-void AsyncResult<T>::Start(void (*resume)(void*), void* address) {
-  state_->resume = resume;
-  state_->address = address;
-  state_->driver->Submit(state_.get());
-}
-
-template <typename T>
-T AsyncResult<T>::await_resume() {
-  return state_->Outcome();
-}
-
-// Clang takes no other kind of attribute here, and the arguments' visibility without.
-#define CAIRN_ASYNC_RESULT(...) \
-  template class __attribute__((visibility("default"))) AsyncResult<__VA_ARGS__>
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<std::string>>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Item>>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<uint64_t>>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<uint64_t>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<CasOutcome>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<LeasedItem>);
+CAIRN_ASYNC_RESULT(Client::Leases::Items);
+CAIRN_ASYNC_RESULT(Client::Leases::Outcomes);
 CAIRN_ASYNC_RESULT(absl::Status);
 CAIRN_ASYNC_RESULT(MultiGetResult);
 CAIRN_ASYNC_RESULT(MultiWriteResult);
-#undef CAIRN_ASYNC_RESULT
 
 AsyncClient::AsyncClient(Client* client, event_base* base)
     : AsyncClient(client->impl_.get(), base) {}
@@ -142,6 +61,14 @@ AsyncResult<T> AsyncClient::Prepared(ResultImpl&& result, absl::Duration timeout
 
 template <typename T>
 AsyncResult<T> AsyncClient::Prepared(Step<T>&& step, absl::Duration timeout) {
+  // What asks nobody, or cannot, is over at once.
+  while (!step.outcome.has_value() && (step.request->call->parts.empty() || !loop_->driver.ok())) {
+    ResultImpl& request = *step.request;
+    if (!loop_->driver.ok()) request.RefuseFrom(0, loop_->driver.status());
+    request.Snapshot();
+    const typename Step<T>::Then then = std::move(step.then);
+    step = then(std::move(request));
+  }
   ResultImpl request = step.request.has_value() ? *std::move(step.request) : ResultImpl();
   AsyncResult<T> prepared = Prepared<T>(std::move(request), timeout, nullptr);
   prepared.state_->step = std::move(step.then);
@@ -222,6 +149,26 @@ AsyncResult<absl::StatusOr<std::optional<uint64_t>>> AsyncClient::Decrement(
   return Prepared(impl_->operations().Count(false, key, delta), options.timeout, NumberOf);
 }
 
+AsyncResult<absl::StatusOr<uint64_t>> AsyncClient::IncrementOrStart(std::string_view key,
+                                                                    uint64_t delta,
+                                                                    uint64_t initial,
+                                                                    absl::Duration ttl,
+                                                                    const CallOptions& options) {
+  return Prepared(
+      CountOrStart(&impl_->operations(), true, key, delta, FirstUp(delta, initial), ttl),
+      options.timeout);
+}
+
+AsyncResult<absl::StatusOr<uint64_t>> AsyncClient::DecrementOrStart(std::string_view key,
+                                                                    uint64_t delta,
+                                                                    uint64_t initial,
+                                                                    absl::Duration ttl,
+                                                                    const CallOptions& options) {
+  return Prepared(
+      CountOrStart(&impl_->operations(), false, key, delta, FirstDown(delta, initial), ttl),
+      options.timeout);
+}
+
 AsyncResult<MultiGetResult> AsyncClient::GetMulti(std::span<const std::string_view> keys,
                                                   const CallOptions& options, bool with_cas) {
   return Prepared(
@@ -269,6 +216,16 @@ AsyncResult<absl::StatusOr<bool>> AsyncClient::SetWithLease(std::string_view key
   return Prepared(Client::Leases::Set(impl_, key, value, token, options), options.timeout);
 }
 
+AsyncResult<std::vector<absl::StatusOr<LeasedItem>>> AsyncClient::GetMultiWithLease(
+    std::span<const std::string_view> keys, const LeaseOptions& options) {
+  return Prepared(Client::Leases::GetMulti(impl_, keys, options, {}), options.timeout);
+}
+
+AsyncResult<std::vector<absl::StatusOr<bool>>> AsyncClient::SetMultiWithLease(
+    std::span<const LeasedStore> stores, const CallOptions& options) {
+  return Prepared(Client::Leases::SetMulti(impl_, stores, {}), options.timeout);
+}
+
 AsyncResult<absl::StatusOr<bool>> AsyncClient::ReleaseLease(std::string_view key,
                                                             const LeaseToken& token,
                                                             const CallOptions& options) {
@@ -284,6 +241,11 @@ AsyncResult<absl::StatusOr<bool>> AsyncClient::Invalidate(std::string_view key,
                                                           absl::Duration stale_for,
                                                           const CallOptions& options) {
   return Prepared(Client::Leases::Invalidate(impl_, key, stale_for), options.timeout);
+}
+
+AsyncResult<std::vector<absl::StatusOr<bool>>> AsyncClient::InvalidateMulti(
+    std::span<const std::string_view> keys, absl::Duration stale_for, const CallOptions& options) {
+  return Prepared(Client::Leases::InvalidateMulti(impl_, keys, stale_for, {}), options.timeout);
 }
 
 AsyncResult<absl::StatusOr<CasOutcome>> AsyncClient::DeleteIf(std::string_view key, uint64_t cas,

@@ -36,8 +36,11 @@ class CAIRN_HIDDEN Client::Impl {
   /// Runs steps, and waits for them: for all together no longer than `timeout`.
   template <typename T>
   T RanSteps(Step<T> step, absl::Duration timeout) {
+    return RanStepsUntil(std::move(step), DeadlineAfter(timeout, Clock::now()));
+  }
+  template <typename T>
+  T RanStepsUntil(Step<T> step, Clock::time_point deadline) {
     Clock::time_point now = Clock::now();
-    const Clock::time_point deadline = DeadlineAfter(timeout, now);
     bool traced = false;
     uint64_t context = 0;
     while (!step.outcome.has_value()) {
@@ -72,6 +75,16 @@ class CAIRN_HIDDEN Client::Impl {
         [this, deadline](Call& call) { return Run(call, Clock::now(), deadline); }));
     result.Snapshot();
     return result;
+  }
+
+  /// The same for steps of which the first request is of many keys; `prepare` gives them.
+  template <typename Prepare>
+  auto RanStepsInWaves(absl::Duration timeout, const Prepare& prepare) {
+    const Clock::time_point deadline = DeadlineAfter(timeout, Clock::now());
+    auto step = prepare(Operations::RunWave(
+        [this, deadline](Call& call) { return Run(call, Clock::now(), deadline); }));
+    step.request->Snapshot();
+    return RanStepsUntil(step.then(*std::move(step.request)), deadline);
   }
 
   Clock::time_point DeadlineAfter(absl::Duration timeout, Clock::time_point now) const {

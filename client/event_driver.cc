@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "client/accounting.h"
 
@@ -16,6 +17,12 @@ namespace {
 constexpr int kRoundsMax = 16;
 
 }  // namespace
+
+void LoopPort::Post(std::function<void()> task) {
+  // Held while the loop is told: it is there for that long.
+  MutexLock lock(&mutex_);
+  if (driver_ != nullptr) driver_->Post(std::move(task));
+}
 
 absl::StatusOr<std::unique_ptr<EventDriver>> EventDriver::Make(
     const std::vector<std::unique_ptr<ServerState>>& servers, const ClientOptions* options,
@@ -57,6 +64,10 @@ absl::Status EventDriver::Init(const std::vector<std::unique_ptr<ServerState>>& 
         socket.get());
     sockets_.push_back(std::move(socket));
   }
+  {
+    MutexLock lock(&port_->mutex_);
+    port_->driver_ = this;
+  }
   if (!owns_base_) return absl::OkStatus();
   const auto run = [](void* self) -> void* {
     event_base_loop(static_cast<EventDriver*>(self)->base_, EVLOOP_NO_EXIT_ON_EMPTY);
@@ -76,6 +87,10 @@ EventDriver::~EventDriver() {
     pthread_join(thread_, nullptr);
   }
   Stop();
+  {
+    MutexLock lock(&port_->mutex_);
+    port_->driver_ = nullptr;
+  }
   for (const auto& socket : sockets_) {
     if (socket->watcher != nullptr) event_free(socket->watcher);
   }
@@ -88,10 +103,14 @@ EventDriver::~EventDriver() {
 // Cancels what is under way, and what completions ask for in turn.
 void EventDriver::Stop() {
   do {
-    for (AsyncCall* call : taken_) Begin(call);
-    taken_.clear();
+    BeginTaken();
     for (const auto& socket : sockets_) socket->connection->Cancel();
     Deliver();
+    while (!waits_.empty()) {
+      LoopWait* const wait = waits_.begin()->second;
+      EndWait(wait);
+      wait->OnMoment();
+    }
   } while (TakeInbox(false));
 }
 
@@ -106,7 +125,22 @@ void EventDriver::Submit(AsyncCall* call) {
   if (wake) eventfd_write(wake_fd_, 1);
 }
 
+void EventDriver::Post(std::function<void()> task) {
+  bool wake = false;
+  {
+    MutexLock lock(&mutex_);
+    tasks_.push_back(std::move(task));
+    wake = !woken_;
+    woken_ = true;
+  }
+  if (wake) eventfd_write(wake_fd_, 1);
+}
+
 // --- On the loop's thread
+
+void EventDriver::Wait(LoopWait* wait, Clock::time_point until) {
+  wait->place_ = waits_.emplace(until, wait);
+}
 
 void EventDriver::OnWake() {
   eventfd_t ignored;
@@ -127,6 +161,11 @@ void EventDriver::OnTimer() {
   while (!under_way_.empty() && under_way_.begin()->first <= now) {
     Complete(under_way_.begin()->second);
   }
+  while (!waits_.empty() && waits_.begin()->first <= now) {
+    LoopWait* const wait = waits_.begin()->second;
+    EndWait(wait);
+    wait->OnMoment();
+  }
   Settle();
 }
 
@@ -134,16 +173,14 @@ void EventDriver::OnTimer() {
 void EventDriver::Settle() {
   bool more = TakeInbox(true);
   for (int round = 0; more && round < kRoundsMax; ++round) {
-    for (AsyncCall* call : taken_) Begin(call);
-    taken_.clear();
+    BeginTaken();
     const Clock::time_point now = Clock::now();
     for (const auto& socket : sockets_) socket->connection->Flush(now);
     Deliver();
     more = TakeInbox(false);
   }
   if (more) {
-    for (AsyncCall* call : taken_) Begin(call);
-    taken_.clear();
+    BeginTaken();
     eventfd_write(wake_fd_, 1);
   }
   for (const auto& socket : sockets_) Watch(*socket);
@@ -153,9 +190,17 @@ void EventDriver::Settle() {
 // False when there was nothing: from then on who submits wakes the loop.
 bool EventDriver::TakeInbox(bool at_least_look) {
   MutexLock lock(&mutex_);
-  woken_ = at_least_look || !inbox_.empty();
+  woken_ = at_least_look || !inbox_.empty() || !tasks_.empty();
   taken_.swap(inbox_);
+  taken_tasks_.swap(tasks_);
   return woken_;
+}
+
+void EventDriver::BeginTaken() {
+  for (AsyncCall* call : taken_) Begin(call);
+  taken_.clear();
+  for (const std::function<void()>& task : taken_tasks_) task();
+  taken_tasks_.clear();
 }
 
 void EventDriver::Begin(AsyncCall* async) {
@@ -228,6 +273,7 @@ void EventDriver::Watch(Socket& socket) {
 void EventDriver::SetTimer() {
   Clock::time_point next = Clock::time_point::max();
   if (!under_way_.empty()) next = under_way_.begin()->first;
+  if (!waits_.empty()) next = std::min(next, waits_.begin()->first);
   for (const auto& socket : sockets_) next = std::min(next, socket->connection->deadline());
   if (next >= timer_at_) return;
   timer_at_ = next;

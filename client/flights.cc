@@ -21,6 +21,13 @@ Flight::State Flight::Await(absl::Duration timeout) {
   }
 }
 
+bool Flight::Notify(std::function<void()> ended) {
+  absl::MutexLock lock(&mutex_);
+  if (landing_.has_value() || given_up_) return false;
+  listeners_.push_back(std::move(ended));
+  return true;
+}
+
 Flights::Shard& Flights::ShardOf(std::string_view key) {
   return shards_[std::hash<std::string_view>()(key) % shards_.size()];
 }
@@ -57,20 +64,28 @@ void Flights::Forget(std::string_view key, const std::shared_ptr<Flight>& flight
 void Flights::Land(std::string_view key, const std::shared_ptr<Flight>& flight,
                    Flight::Landing landing) {
   Forget(key, flight);
-  absl::MutexLock lock(&flight->mutex_);
-  if (flight->landing_.has_value()) return;
-  flight->landing_.emplace(std::move(landing));
-  flight->changed_.SignalAll();
+  std::vector<std::function<void()>> listeners;
+  {
+    absl::MutexLock lock(&flight->mutex_);
+    if (flight->landing_.has_value()) return;
+    flight->landing_.emplace(std::move(landing));
+    flight->changed_.SignalAll();
+    listeners.swap(flight->listeners_);
+  }
+  for (const std::function<void()>& ended : listeners) ended();
 }
 
 void Flights::GiveUp(std::string_view key, const std::shared_ptr<Flight>& flight) {
+  std::vector<std::function<void()>> listeners;
   {
     absl::MutexLock lock(&flight->mutex_);
     if (flight->computed_here_) return;  // by another thread, which lands it
     flight->given_up_ = true;
     flight->changed_.SignalAll();
+    listeners.swap(flight->listeners_);
   }
   Forget(key, flight);
+  for (const std::function<void()>& ended : listeners) ended();
 }
 
 }  // namespace cairn

@@ -3,11 +3,13 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -17,8 +19,8 @@
 
 namespace cairn {
 
-/// A value that threads of this process wait for. One of them leads: it computes the value, or asks
-/// the cache now and then whether another process has. Thread-safe.
+/// A value that callers in this process wait for, threads and event loops. One of them leads: it
+/// computes the value, or asks the cache now and then whether another process has. Thread-safe.
 class Flight {
  public:
   struct Landing {
@@ -40,6 +42,9 @@ class Flight {
 
   /// Waits for up to `timeout`.
   State Await(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
+  /// Has `ended` called when it is not flying any more: once, by the thread that ends it, with no
+  /// lock held. False when that is so already; then nothing is called.
+  bool Notify(std::function<void()> ended) ABSL_LOCKS_EXCLUDED(mutex_);
   /// What it brought, once Await has said kLanded.
   const Landing& landing() const ABSL_NO_THREAD_SAFETY_ANALYSIS { return *landing_; }
 
@@ -50,6 +55,7 @@ class Flight {
   absl::CondVar changed_;
   bool computed_here_ ABSL_GUARDED_BY(mutex_) = false;
   bool given_up_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::function<void()>> listeners_ ABSL_GUARDED_BY(mutex_);
   // Never changes once it is there.
   std::optional<Landing> landing_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,4 +1,5 @@
-// Leases, by the meta protocol's flags or by a lock beside the key. See cairn/lease.h.
+// Leases, by the meta protocol's flags or by a lock beside the key. See cairn/lease.h; those of
+// many keys are in lease_bulk.cc.
 #include <functional>
 #include <optional>
 #include <string>
@@ -17,11 +18,6 @@ namespace {
 
 constexpr std::string_view kLockPrefix = "lk:";
 
-int64_t WholeSeconds(absl::Duration duration) {
-  if (duration <= absl::ZeroDuration()) return 0;
-  return absl::ToInt64Seconds(absl::Ceil(std::min(duration, absl::Hours(24)), absl::Seconds(1)));
-}
-
 // Beside the key, on its server. Keys too long for that are hashed.
 std::string LockKey(std::string_view prefix, std::string_view key) {
   std::string lock(kLockPrefix);
@@ -32,11 +28,6 @@ std::string LockKey(std::string_view prefix, std::string_view key) {
 }
 
 uint64_t IdOfLock(std::string_view lock) { return std::hash<std::string_view>()(lock) | 1; }
-
-// The part that had a key's request spoke the meta protocol.
-bool SpokeMeta(const ResultImpl& result, size_t i) {
-  return !result.call->parts[result.call->answers[i].part].meta.empty();
-}
 
 using Done = Step<absl::StatusOr<bool>>;
 
@@ -287,6 +278,10 @@ Step<absl::StatusOr<bool>> Client::Leases::Invalidate(Impl* impl, std::string_vi
   });
 }
 
+ResultImpl Client::Leases::DeleteLock(Impl* impl, std::string_view key) {
+  return Lock(impl, key).Delete();
+}
+
 ResultImpl Client::Leases::DeleteIf(Impl* impl, std::string_view key, uint64_t cas) {
   return impl->operations().Ask(key, AnswerShape::kWord, false,
                                 [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); });
@@ -294,94 +289,13 @@ ResultImpl Client::Leases::DeleteIf(Impl* impl, std::string_view key, uint64_t c
 
 // --- Calls that wait
 
-ResultImpl Client::Leases::AskMany(Impl& impl, std::span<const std::string_view> keys,
-                                   AnswerShape shape, bool is_read, absl::Duration timeout,
-                                   const std::function<absl::Status(size_t)>& check,
-                                   const std::function<size_t(RequestWriter&, uint32_t)>& write) {
-  return impl.RanInWaves(timeout, [&](const Operations::RunWave& run) {
-    return impl.operations().AskMany(keys, shape, is_read, run, check, write);
-  });
-}
-
 absl::StatusOr<LeasedItem> Client::GetWithLease(std::string_view key, const LeaseOptions& options) {
   return impl_->RanSteps(Leases::Get(impl_.get(), key, options), options.timeout);
-}
-
-std::vector<absl::StatusOr<LeasedItem>> Client::GetMultiWithLease(
-    std::span<const std::string_view> keys, const LeaseOptions& options) {
-  const int64_t lease = WholeSeconds(options.lease);
-  const int64_t ahead = WholeSeconds(options.refresh_ahead);
-  const ResultImpl result = Leases::AskMany(
-      *impl_, keys, AnswerShape::kLease, lease == 0, options.timeout,
-      [](size_t) { return absl::OkStatus(); },
-      [&](RequestWriter& writer, uint32_t i) {
-        writer.LeaseRead(keys[i], lease, ahead, i);
-        return keys[i].size();
-      });
-  std::vector<absl::StatusOr<LeasedItem>> items;
-  items.reserve(keys.size());
-  for (size_t i = 0; i < keys.size(); ++i) {
-    if (absl::Status status = result.StatusOf(i); !status.ok()) {
-      items.emplace_back(std::move(status));
-      continue;
-    }
-    const Answer& answer = result.call->answers[i];
-    const bool meta = SpokeMeta(result, i);
-    const AnswerState state = result.StateOf(i);
-    if (state != AnswerState::kHit && !meta && lease > 0) {
-      items.push_back(
-          impl_->RanSteps(Leases::ByLock(impl_.get(), keys[i], options.lease), options.timeout));
-    } else {
-      items.emplace_back(Leases::ItemOf(answer, state, meta));
-    }
-  }
-  return items;
 }
 
 absl::StatusOr<bool> Client::SetWithLease(std::string_view key, std::string_view value,
                                           const LeaseToken& token, const WriteOptions& options) {
   return impl_->RanSteps(Leases::Set(impl_.get(), key, value, token, options), options.timeout);
-}
-
-std::vector<absl::StatusOr<bool>> Client::SetMultiWithLease(std::span<const LeasedStore> stores,
-                                                            const CallOptions& options) {
-  std::vector<std::string_view> keys;
-  keys.reserve(stores.size());
-  for (const LeasedStore& store : stores) keys.push_back(store.key);
-  StoreRequest request;
-  std::string room;
-  const absl::Status by_lock = absl::FailedPreconditionError("not with the others");
-  const ResultImpl result = Leases::AskMany(
-      *impl_, keys, AnswerShape::kWord, false, options.timeout,
-      [&](size_t i) {
-        const LeasedStore& store = stores[i];
-        if (!store.token.held()) return absl::FailedPreconditionError("no lease");
-        if (store.token.kind_ == LeaseToken::Kind::kLock) return by_lock;
-        request = Leases::RequestFor(store);
-        return impl_->operations().Prepare(&request, &room);
-      },
-      // Of the store that was just checked.
-      [&](RequestWriter& writer, uint32_t i) {
-        writer.Store(request, i);
-        return request.key.size() + request.value.size();
-      });
-  std::vector<absl::StatusOr<bool>> outcomes;
-  outcomes.reserve(stores.size());
-  for (size_t i = 0; i < stores.size(); ++i) {
-    const LeasedStore& store = stores[i];
-    if (store.token.kind_ == LeaseToken::Kind::kLock) {
-      WriteOptions write;
-      write.ttl = store.ttl;
-      write.flags = store.flags;
-      write.timeout = options.timeout;
-      outcomes.push_back(SetWithLease(store.key, store.value, store.token, write));
-    } else if (absl::Status status = result.StatusOf(i); !status.ok()) {
-      outcomes.emplace_back(std::move(status));
-    } else {
-      outcomes.emplace_back(result.StateOf(i) == AnswerState::kHit);
-    }
-  }
-  return outcomes;
 }
 
 absl::StatusOr<bool> Client::ReleaseLease(std::string_view key, const LeaseToken& token,
@@ -398,85 +312,9 @@ absl::StatusOr<bool> Client::Invalidate(std::string_view key, absl::Duration sta
   return impl_->RanSteps(Leases::Invalidate(impl_.get(), key, stale_for), options.timeout);
 }
 
-std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::string_view> keys,
-                                                          absl::Duration stale_for,
-                                                          const CallOptions& options) {
-  const bool deletes = stale_for <= absl::ZeroDuration();
-  const int64_t exptime = ExptimeOf(stale_for, absl::Now());
-  const ResultImpl result = Leases::AskMany(
-      *impl_, keys, AnswerShape::kWord, false, options.timeout,
-      [](size_t) { return absl::OkStatus(); },
-      [&](RequestWriter& writer, uint32_t i) {
-        if (deletes) {
-          writer.Delete(keys[i], i);
-        } else {
-          writer.Invalidate(keys[i], exptime, i);
-        }
-        return keys[i].size();
-      });
-  std::vector<absl::StatusOr<bool>> outcomes;
-  outcomes.reserve(keys.size());
-  for (size_t i = 0; i < keys.size(); ++i) {
-    absl::Status status = result.StatusOf(i);
-    if (status.ok() && !SpokeMeta(result, i)) {
-      status = impl_->Ran(Lock(impl_.get(), keys[i]).Delete(), options.timeout).StatusOf(0);
-    }
-    if (status.ok()) {
-      outcomes.emplace_back(result.StateOf(i) == AnswerState::kHit);
-    } else {
-      outcomes.emplace_back(std::move(status));
-    }
-  }
-  return outcomes;
-}
-
 absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,
                                             const CallOptions& options) {
   return CasOutcomeOf(impl_->Ran(Leases::DeleteIf(impl_.get(), key, cas), options.timeout));
-}
-
-namespace {
-
-// Where a number is to begin. Each try is one of two questions, and only a number that comes and
-// goes all the time takes several.
-constexpr int kStartTries = 8;
-
-}  // namespace
-
-absl::StatusOr<uint64_t> Client::IncrementOrStart(std::string_view key, uint64_t delta,
-                                                  uint64_t initial, absl::Duration ttl,
-                                                  const CallOptions& options) {
-  return CountOrStart(true, key, delta, initial + delta, ttl, options);
-}
-
-absl::StatusOr<uint64_t> Client::DecrementOrStart(std::string_view key, uint64_t delta,
-                                                  uint64_t initial, absl::Duration ttl,
-                                                  const CallOptions& options) {
-  return CountOrStart(false, key, delta, initial > delta ? initial - delta : 0, ttl, options);
-}
-
-absl::StatusOr<uint64_t> Client::CountOrStart(bool increment, std::string_view key, uint64_t delta,
-                                              uint64_t first, absl::Duration ttl,
-                                              const CallOptions& options) {
-  const int64_t exptime = ExptimeOf(ttl, absl::Now());
-  for (int i = 0; i < kStartTries; ++i) {
-    const absl::StatusOr<std::optional<uint64_t>> counted =
-        NumberOf(impl_->Ran(impl_->operations().Ask(key, AnswerShape::kNumber, false,
-                                                    [&](RequestWriter& writer) {
-                                                      writer.ArithmeticOrStart(
-                                                          increment, key, delta, first, exptime, 0);
-                                                    }),
-                            options.timeout));
-    if (!counted.ok()) return counted.status();
-    if (counted->has_value()) return **counted;
-    WriteOptions write;
-    write.ttl = ttl;
-    write.timeout = options.timeout;
-    const absl::StatusOr<bool> added = Add(key, std::to_string(first), write);
-    if (!added.ok()) return added.status();
-    if (*added) return first;
-  }
-  return absl::UnavailableError("the number is gone as soon as it is stored");
 }
 
 }  // namespace cairn

@@ -1,8 +1,10 @@
+#include "client/look_aside_call.h"
+
 #include <algorithm>
 #include <random>
 #include <utility>
 
-#include "client/look_aside_impl.h"
+#include "client/server_state.h"
 
 namespace cairn {
 namespace {
@@ -31,98 +33,112 @@ bool IsRefusal(const absl::Status& status) {
 
 }  // namespace
 
-/// Whatever happens while computing, nobody waits for what does not come.
-class LookAsideCall::Guard {
- public:
-  Guard(LookAsideCall* call, std::span<Slot* const> slots) : call_(*call), slots_(slots) {}
-  Guard(const Guard&) = delete;
-  Guard& operator=(const Guard&) = delete;
-  ~Guard() {
-    for (Slot* slot : slots_) {
-      if (slot->next == Next::kDone) continue;
-      call_.GiveBack(*slot);
-      call_.FinishComputed(*slot, Made(), absl::OkStatus());
-    }
-  }
-
- private:
-  LookAsideCall& call_;
-  const std::span<Slot* const> slots_;
-};
-
-LookAsideCall::LookAsideCall(LookAside::Impl* impl, const LookAsideOptions* options,
-                             const LookAside::ComputeMulti* compute)
-    : impl_(*impl),
-      options_(*options),
-      compute_(*compute),
-      counts_(impl->counts()),
-      wait_end_(Clock::now() + ToClock(options->wait_max)),
-      delay_(kFirstDelay) {
-  lease_.lease = std::max(options->lease, absl::Seconds(1));
-  // A value that is early as soon as it is stored would be computed by every other caller.
-  const double shortest = 1 - std::clamp(options->ttl_jitter, 0.0, 1.0);
-  lease_.refresh_ahead = std::min(options->refresh_ahead, options->ttl * shortest / 2);
-  lease_.timeout = options->cache_timeout;
-}
-
-// Left by an exception: nobody waits for a leader who has gone.
-LookAsideCall::~LookAsideCall() {
-  for (const Slot& slot : slots_) {
-    if (slot.next == Next::kPoll) impl_.flights().GiveUp(slot.key, slot.flight);
-    if (slot.next == Next::kCompute) {
-      impl_.flights().Land(slot.key, slot.flight, {absl::AbortedError("never computed"), {}});
-    }
-  }
-}
-
-absl::Duration LookAsideCall::TimeLeft() const {
-  return std::max(absl::FromChrono(wait_end_ - Clock::now()), absl::ZeroDuration());
-}
-
-absl::Duration LookAsideCall::Jittered(const LookAsideOptions& options, absl::Duration ttl) {
+absl::Duration Jittered(const LookAsideOptions& options, absl::Duration ttl) {
   const double jitter = std::clamp(options.ttl_jitter, 0.0, 1.0);
   return jitter > 0 && ttl != absl::InfiniteDuration() ? ttl * (1 - jitter * Random()) : ttl;
 }
 
-std::vector<absl::StatusOr<Fetched>> LookAsideCall::Run(std::span<const std::string_view> keys) {
+LookAsideCall::LookAsideCall(LookAside::Impl* impl, const LookAsideOptions* options)
+    : impl_(*impl),
+      options_(*options),
+      counts_(impl->counts()),
+      wait_end_(Clock::now() + ToClock(options->wait_max)),
+      poll_delay_(kFirstDelay) {
+  leases_.lease = std::max(options->lease, absl::Seconds(1));
+  // A value that is early as soon as it is stored would be computed by every other caller.
+  const double shortest = 1 - std::clamp(options->ttl_jitter, 0.0, 1.0);
+  leases_.refresh_ahead = std::min(options->refresh_ahead, options->ttl * shortest / 2);
+  leases_.timeout = options->cache_timeout;
+}
+
+LookAsideCall::~LookAsideCall() {
+  for (const std::vector<Slot>* slots : {&slots_, &later_}) {
+    for (const Slot& slot : *slots) {
+      if (slot.flight == nullptr) continue;
+      if (slot.next == Next::kPoll) impl_.flights().GiveUp(slot.key, slot.flight);
+      if (slot.next == Next::kCompute) {
+        impl_.flights().Land(slot.key, slot.flight, {absl::AbortedError("never computed"), {}});
+      }
+    }
+  }
+}
+
+void LookAsideCall::Begin(std::span<const std::string_view> keys) {
   slots_.resize(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) slots_[i].key = keys[i];
-  for (;;) {
-    Ask();
-    ComputeLater();
-    ComputeAll();
-    TakeLandings();
-    const auto is_done = [](const Slot& slot) { return slot.next == Next::kDone; };
-    if (std::all_of(slots_.begin(), slots_.end(), is_done)) break;
-    if (TimeLeft() == absl::ZeroDuration()) {
-      EndWaiting();
-      break;
-    }
-    Await();
+  AskFor(false);
+}
+
+void LookAsideCall::Cancel(const absl::Status& why) {
+  for (Slot& slot : slots_) {
+    if (slot.next != Next::kDone) slot.result = why;
   }
+  need_ = Need::kNothing;
+}
+
+std::vector<absl::StatusOr<Fetched>> LookAsideCall::TakeResults() {
   std::vector<absl::StatusOr<Fetched>> results;
   results.reserve(slots_.size());
   for (Slot& slot : slots_) results.push_back(std::move(slot.result));
   return results;
 }
 
-// --- What the cache says
-
-void LookAsideCall::Ask() {
-  std::vector<Slot*> asked;
-  std::vector<std::string_view> keys;
+// What comes next: to compute what is this call's, and then to wait.
+void LookAsideCall::Plan() {
+  computing_.clear();
   for (Slot& slot : slots_) {
-    if (slot.next != Next::kAsk && slot.next != Next::kPoll) continue;
-    asked.push_back(&slot);
-    keys.push_back(slot.key);
+    if (slot.next == Next::kCompute) computing_.push_back(&slot);
   }
-  if (asked.empty()) return;
-  if (asked.size() == 1) {
-    OnAnswer(*asked[0], impl_.client().GetWithLease(keys[0], lease_));
+  if (!computing_.empty()) {
+    made_.assign(computing_.size(), Made());
+    if (options_.fill_from == nullptr || waited_enough_) return AskComputation();
+    keys_.clear();
+    for (const Slot* slot : computing_) keys_.push_back(slot->key);
+    need_ = Need::kFilling;
     return;
   }
-  std::vector<absl::StatusOr<LeasedItem>> answers = impl_.client().GetMultiWithLease(keys, lease_);
-  for (size_t i = 0; i < asked.size(); ++i) OnAnswer(*asked[i], std::move(answers[i]));
+  TakeLandings();
+  bool over = true;
+  bool asks = false;
+  bool polls = false;
+  for (Slot& slot : slots_) {
+    over = over && slot.next == Next::kDone;
+    asks = asks || slot.next == Next::kAsk;
+    polls = polls || slot.next == Next::kPoll;
+  }
+  if (over) {
+    need_ = Need::kNothing;
+    return;
+  }
+  const Clock::time_point now = Clock::now();
+  if (now >= wait_end_) return EndWaiting();
+  if (asks) return AskFor(false);
+  if (polls && poll_at_ <= now) {
+    poll_at_ = std::min(now + ToClock(poll_delay_ * (0.75 + 0.5 * Random())), wait_end_);
+    poll_delay_ = std::min(poll_delay_ * 2, kDelayMax);
+  }
+  for (Slot& slot : slots_) slot.waited = slot.waited || slot.next != Next::kDone;
+  need_ = Need::kWaiting;
+}
+
+// --- What the cache says
+
+// Who leads a flight asks the cache now and then.
+void LookAsideCall::AskFor(bool polls) {
+  asked_.clear();
+  keys_.clear();
+  for (Slot& slot : slots_) {
+    if (slot.next != Next::kAsk && !(polls && slot.next == Next::kPoll)) continue;
+    asked_.push_back(&slot);
+    keys_.push_back(slot.key);
+  }
+  if (asked_.empty()) return Plan();
+  need_ = Need::kLeases;
+}
+
+void LookAsideCall::OnLeases(std::span<absl::StatusOr<LeasedItem>> answers) {
+  for (size_t i = 0; i < asked_.size(); ++i) OnAnswer(*asked_[i], std::move(answers[i]));
+  Plan();
 }
 
 void LookAsideCall::OnAnswer(Slot& slot, absl::StatusOr<LeasedItem> answer) {
@@ -138,18 +154,22 @@ void LookAsideCall::OnAnswer(Slot& slot, absl::StatusOr<LeasedItem> answer) {
   OnNotReached(slot, absl::UnknownError("the server neither has a value nor gives a lease"));
 }
 
+void LookAsideCall::Join(Slot& slot, uint64_t lease_id, Next leading) {
+  bool leads = false;
+  slot.flight = impl_.flights().Join(slot.key, lease_id, &leads);
+  slot.notified = false;
+  slot.next = leads ? leading : Next::kJoin;
+}
+
 void LookAsideCall::OnNotReached(Slot& slot, const absl::Status& why) {
   if (slot.not_reached.ok()) Impl::Count(counts_.not_reached);
   slot.not_reached = why;
   if (slot.next == Next::kPoll) {
-    impl_.flights().BeginComputing(*slot.flight);
     slot.next = Next::kCompute;
-    return;
+  } else {
+    Join(slot, Flights::kNoLease, Next::kCompute);
   }
-  bool leads = false;
-  slot.flight = impl_.flights().Join(slot.key, Flights::kNoLease, &leads);
-  slot.next = leads ? Next::kCompute : Next::kJoin;
-  if (leads) impl_.flights().BeginComputing(*slot.flight);
+  if (slot.next == Next::kCompute) impl_.flights().BeginComputing(*slot.flight);
 }
 
 void LookAsideCall::OnValue(Slot& slot, LeasedItem item) {
@@ -172,11 +192,12 @@ void LookAsideCall::OnWon(Slot& slot, LeasedItem item) {
     impl_.flights().BeginComputing(*slot.flight);
   } else {
     slot.flight = impl_.flights().Lead(slot.key, item.lease_id);
+    slot.notified = false;
   }
   slot.next = Next::kCompute;
   if (!item.value.has_value() || (item.stale && !options_.take_stale)) return;
   slot.older = FromCache(*std::move(item.value), item.flags, item.stale);
-  if (options_.background) later_.push_back(&slot);
+  if (options_.background) PutOff(slot);
 }
 
 void LookAsideCall::OnTaken(Slot& slot, const LeasedItem& item) {
@@ -184,9 +205,32 @@ void LookAsideCall::OnTaken(Slot& slot, const LeasedItem& item) {
     slot.flight->set_lease_id(item.lease_id);
     return;
   }
-  bool leads = false;
-  slot.flight = impl_.flights().Join(slot.key, item.lease_id, &leads);
-  slot.next = leads ? Next::kPoll : Next::kJoin;
+  Join(slot, item.lease_id, Next::kPoll);
+}
+
+// The slot answers with what it has, and is computed by a call of its own.
+void LookAsideCall::PutOff(Slot& slot) {
+  Slot& later = later_.emplace_back();
+  later.key = slot.key;
+  later.next = Next::kCompute;
+  later.token = std::move(slot.token);
+  later.flight = std::move(slot.flight);
+  later.older = slot.older;
+  Impl::Count(counts_.hits);
+  if (slot.older->source == Fetched::Source::kStale) Impl::Count(counts_.stale);
+  Done(slot, *std::move(slot.older));
+}
+
+std::unique_ptr<LookAsideCall> LookAsideCall::MoveLater(const LookAsideOptions* options,
+                                                        std::vector<std::string>* keys) {
+  keys->clear();
+  keys->reserve(later_.size());  // where they are then, they stay
+  for (Slot& slot : later_) slot.key = keys->emplace_back(slot.key);
+  auto call = std::make_unique<LookAsideCall>(&impl_, options);
+  call->slots_ = std::move(later_);
+  later_.clear();
+  call->Plan();
+  return call;
 }
 
 void LookAsideCall::Done(Slot& slot, Fetched fetched) {
@@ -196,153 +240,124 @@ void LookAsideCall::Done(Slot& slot, Fetched fetched) {
 
 // --- Computing
 
-// The slots of `later_` answer with what they have, and are computed by a call of their own.
-void LookAsideCall::ComputeLater() {
-  if (later_.empty()) return;
-  struct Job {
-    explicit Job(const LookAsideCall& call)
-        : options(call.options_),
-          compute(call.compute_),
-          run(std::make_unique<LookAsideCall>(&call.impl_, &options, &compute)) {}
-    const LookAsideOptions options;
-    const LookAside::ComputeMulti compute;
-    std::vector<std::string> keys;
-    std::unique_ptr<LookAsideCall> run;
-  };
-  const auto job = std::make_shared<Job>(*this);
-  for (const Slot* slot : later_) job->keys.emplace_back(slot->key);
-  for (size_t i = 0; i < later_.size(); ++i) {
-    Slot& slot = *later_[i];
-    Slot& moved = job->run->slots_.emplace_back();
-    moved.key = job->keys[i];
-    moved.next = Next::kCompute;
-    moved.token = std::move(slot.token);
-    moved.flight = std::move(slot.flight);
-    moved.older = slot.older;
-    Impl::Count(counts_.hits);
-    if (slot.older->source == Fetched::Source::kStale) Impl::Count(counts_.stale);
-    Done(slot, *std::move(slot.older));
-  }
-  later_.clear();
-  options_.background([job] { job->run->ComputeAll(); });
-}
-
-void LookAsideCall::ComputeAll() {
-  std::vector<Slot*> slots;
-  for (Slot& slot : slots_) {
-    if (slot.next == Next::kCompute) slots.push_back(&slot);
-  }
-  if (slots.empty()) return;
-  const Guard guard(this, slots);
-  std::vector<Made> made(slots.size());
-  Fill(slots, made);
-  Compute(slots, made);
-  std::vector<absl::Status> cache(slots.size());
-  Store(slots, made, cache);
-  for (size_t i = 0; i < slots.size(); ++i) FinishComputed(*slots[i], std::move(made[i]), cache[i]);
-}
-
 // What the pool that keys move away from has.
-void LookAsideCall::Fill(std::span<Slot* const> slots, std::vector<Made>& made) {
-  if (options_.fill_from == nullptr) return;
-  std::vector<std::string_view> keys;
-  for (const Slot* slot : slots) keys.push_back(slot->key);
-  LeaseOptions plain;
-  plain.lease = absl::ZeroDuration();
-  plain.timeout = options_.cache_timeout;
-  std::vector<absl::StatusOr<LeasedItem>> found =
-      options_.fill_from->GetMultiWithLease(keys, plain);
-  for (size_t i = 0; i < slots.size(); ++i) {
+void LookAsideCall::OnFilled(std::vector<absl::StatusOr<LeasedItem>> found) {
+  for (size_t i = 0; i < found.size(); ++i) {
     if (!found[i].ok()) continue;
     LeasedItem& item = *found[i];
     // A stale value is better computed, here; and its lease there is nobody's business.
-    if (item.won) (void)options_.fill_from->ReleaseLease(keys[i], item.token);
+    if (item.won) releases_.push_back({options_.fill_from, computing_[i]->key, item.token});
     if (item.stale || !item.value.has_value()) continue;
-    made[i].value = FromCache(*std::move(item.value), item.flags, false).value;
-    made[i].ttl = item.ttl_left.value_or(Jittered(options_, options_.ttl));
-    made[i].flags = item.flags;
-    made[i].source = Fetched::Source::kFilled;
+    Made& made = made_[i];
+    made.value = FromCache(*std::move(item.value), item.flags, false).value;
+    made.ttl = item.ttl_left.value_or(Jittered(options_, options_.ttl));
+    made.flags = item.flags;
+    made.source = Fetched::Source::kFilled;
     Impl::Count(counts_.filled);
   }
+  ReleaseThen(&LookAsideCall::AskComputation);
 }
 
-void LookAsideCall::Compute(std::span<Slot* const> slots, std::vector<Made>& made) {
-  std::vector<std::string_view> keys;
-  std::vector<size_t> of;
-  for (size_t i = 0; i < slots.size(); ++i) {
-    if (made[i].source == Fetched::Source::kFilled) continue;
-    keys.push_back(slots[i]->key);
-    of.push_back(i);
+void LookAsideCall::AskComputation() {
+  keys_.clear();
+  computed_.clear();
+  for (size_t i = 0; i < computing_.size(); ++i) {
+    if (made_[i].source == Fetched::Source::kFilled) continue;
+    keys_.push_back(computing_[i]->key);
+    computed_.push_back(i);
   }
-  if (keys.empty()) return;
-  Impl::Count(counts_.computed, keys.size());
-  absl::StatusOr<std::vector<std::optional<std::string>>> values = compute_(keys);
-  if (values.ok() && values->size() != keys.size()) {
+  if (keys_.empty()) return BeginStoring();
+  Impl::Count(counts_.computed, keys_.size());
+  need_ = Need::kComputation;
+}
+
+void LookAsideCall::OnComputed(Computed values) {
+  if (values.ok() && values->size() != computed_.size()) {
     values = absl::InternalError("the computation answered for another number of keys");
   }
-  for (size_t i = 0; i < keys.size(); ++i) {
-    Made& one = made[of[i]];
+  for (size_t n = 0; n < computed_.size(); ++n) {
+    Made& made = made_[computed_[n]];
     if (!values.ok()) {
-      one.value = values.status();
+      made.value = values.status();
       continue;
     }
-    one.value = std::move((*values)[i]);
-    one.ttl = Jittered(options_, (*one.value).has_value() ? options_.ttl : options_.negative_ttl);
+    made.value = std::move((*values)[n]);
+    made.ttl = Jittered(options_, made.value->has_value() ? options_.ttl : options_.negative_ttl);
   }
+  BeginStoring();
 }
 
-void LookAsideCall::Store(std::span<Slot* const> slots, const std::vector<Made>& made,
-                          std::vector<absl::Status>& cache) {
-  std::vector<LeasedStore> stores;
-  std::vector<size_t> of;
-  for (size_t i = 0; i < slots.size(); ++i) {
-    const Slot& slot = *slots[i];
+void LookAsideCall::BeginStoring() {
+  stores_.clear();
+  stored_.clear();
+  for (size_t i = 0; i < computing_.size(); ++i) {
+    const Slot& slot = *computing_[i];
+    Made& made = made_[i];
     if (!slot.token.held()) {
-      cache[i] = slot.not_reached;
-    } else if (!made[i].value.ok() || made[i].ttl <= absl::ZeroDuration()) {
+      made.cache = slot.not_reached;
+    } else if (!made.value.ok() || made.ttl <= absl::ZeroDuration()) {
       GiveBack(slot);
     } else {
-      const std::optional<std::string>& value = *made[i].value;
-      LeasedStore& store = stores.emplace_back();
+      LeasedStore& store = stores_.emplace_back();
       store.key = slot.key;
-      if (value.has_value()) store.value = *value;
+      if (made.value->has_value()) store.value = **made.value;
       store.token = slot.token;
-      store.ttl = made[i].ttl;
-      store.flags = value.has_value() ? made[i].flags : kNothingFlag;
-      of.push_back(i);
+      store.ttl = made.ttl;
+      store.flags = made.value->has_value() ? made.flags : kNothingFlag;
+      stored_.push_back(i);
     }
   }
-  if (stores.empty()) return;
-  CallOptions call;
-  call.timeout = options_.cache_timeout;
-  const std::vector<absl::StatusOr<bool>> stored = impl_.client().SetMultiWithLease(stores, call);
-  for (size_t i = 0; i < stores.size(); ++i) {
-    absl::Status& status = cache[of[i]];
-    status = stored[i].status();
-    if (stored[i].ok() && !*stored[i]) {
-      status = absl::AbortedError("the lease ended, or the key was deleted, before it was stored");
+  ReleaseThen(&LookAsideCall::AskStores);
+}
+
+void LookAsideCall::AskStores() {
+  if (stores_.empty()) return FinishComputing();
+  need_ = Need::kStores;
+}
+
+void LookAsideCall::OnStored(const std::vector<absl::StatusOr<bool>>& outcomes) {
+  for (size_t n = 0; n < stored_.size(); ++n) {
+    absl::Status& cache = made_[stored_[n]].cache;
+    cache = outcomes[n].status();
+    if (outcomes[n].ok() && !*outcomes[n]) {
+      cache = absl::AbortedError("the lease ended, or the key was deleted, before it was stored");
     }
     // Nobody will store it: the next may try at once.
-    if (!stored[i].ok() && IsRefusal(status)) GiveBack(*slots[of[i]]);
+    if (!outcomes[n].ok() && IsRefusal(cache)) GiveBack(*computing_[stored_[n]]);
   }
+  ReleaseThen(&LookAsideCall::FinishComputing);
 }
 
 void LookAsideCall::GiveBack(const Slot& slot) {
-  if (!slot.token.held()) return;
-  CallOptions call;
-  call.timeout = options_.cache_timeout;
-  // Not more than an attempt: the lease ends anyway.
-  (void)impl_.client().ReleaseLease(slot.key, slot.token, call);
+  releases_.push_back({&impl_.client(), slot.key, slot.token});
 }
 
-void LookAsideCall::FinishComputed(Slot& slot, Made made, const absl::Status& cache) {
-  impl_.flights().Land(slot.key, slot.flight, {made.value, cache});
-  if (!cache.ok()) Impl::Count(counts_.not_stored);
+void LookAsideCall::ReleaseThen(void (LookAsideCall::*next)()) {
+  if (releases_.empty()) return (this->*next)();
+  after_releases_ = next;
+  need_ = Need::kReleases;
+}
+
+void LookAsideCall::OnReleased() {
+  releases_.clear();
+  (this->*after_releases_)();
+}
+
+void LookAsideCall::FinishComputing() {
+  for (size_t i = 0; i < computing_.size(); ++i) Finish(*computing_[i], std::move(made_[i]));
+  Plan();
+}
+
+void LookAsideCall::Finish(Slot& slot, Made made) {
+  if (slot.flight != nullptr) {
+    impl_.flights().Land(slot.key, slot.flight, {made.value, made.cache});
+  }
   if (made.value.ok()) {
+    if (!made.cache.ok()) Impl::Count(counts_.not_stored);
     Fetched fetched;
     fetched.value = *std::move(made.value);
     fetched.source = made.source;
-    fetched.cache = cache;
+    fetched.cache = made.cache;
     return Done(slot, std::move(fetched));
   }
   Impl::Count(counts_.failed);
@@ -357,49 +372,58 @@ void LookAsideCall::FinishComputed(Slot& slot, Made made, const absl::Status& ca
 
 // --- Waiting
 
-// Sleeps a while, or until something happens in this process. Who leads a flight asks the cache in
-// between, and never waits for another thread's flight alone: two threads could then wait for each
-// other.
-void LookAsideCall::Await() {
-  Slot* polled = nullptr;
-  Slot* joined = nullptr;
+// Who leads a flight asks the cache in between, and never waits for another caller's flight alone:
+// two callers could then wait for each other.
+Clock::time_point LookAsideCall::wait_end() const {
+  const bool polls = std::any_of(slots_.begin(), slots_.end(),
+                                 [](const Slot& slot) { return slot.next == Next::kPoll; });
+  return polls ? poll_at_ : wait_end_;
+}
+
+Flight& LookAsideCall::awaited() {
+  Slot* awaited = nullptr;
   for (Slot& slot : slots_) {
-    if (slot.next == Next::kPoll && polled == nullptr) polled = &slot;
-    if (slot.next == Next::kJoin && joined == nullptr) joined = &slot;
-    slot.waited = slot.waited || slot.next == Next::kPoll || slot.next == Next::kJoin;
+    if (slot.next == Next::kPoll) return *slot.flight;
+    if (slot.next == Next::kJoin && awaited == nullptr) awaited = &slot;
   }
-  if (polled == nullptr) {
-    TakeLanding(*joined, TimeLeft());
-  } else {
-    TakeLanding(*polled, std::min(delay_ * (0.75 + 0.5 * Random()), TimeLeft()));
-    delay_ = std::min(delay_ * 2, kDelayMax);
+  return *awaited->flight;
+}
+
+bool LookAsideCall::Notify(const std::function<void()>& ended) {
+  for (Slot& slot : slots_) {
+    if (slot.next != Next::kPoll && slot.next != Next::kJoin) continue;
+    if (slot.notified) continue;
+    if (!slot.flight->Notify(ended)) return false;
+    slot.notified = true;
   }
+  return true;
+}
+
+void LookAsideCall::OnWaited() {
+  TakeLandings();
+  if (Clock::now() >= wait_end()) return AskFor(true);
+  Plan();
 }
 
 // Of what landed without being waited for: also another slot of this call with the same key.
 void LookAsideCall::TakeLandings() {
   for (Slot& slot : slots_) {
-    if (slot.next == Next::kJoin || slot.next == Next::kPoll) {
-      TakeLanding(slot, absl::ZeroDuration());
-    }
+    if (slot.next == Next::kJoin || slot.next == Next::kPoll) TakeLanding(slot);
   }
 }
 
-bool LookAsideCall::TakeLanding(Slot& slot, absl::Duration timeout) {
-  switch (slot.flight->Await(timeout)) {
-    case Flight::State::kFlying:
-      return false;
-    case Flight::State::kGivenUp:
-      slot.next = Next::kAsk;
-      return true;
-    case Flight::State::kLanded:
-      break;
+void LookAsideCall::TakeLanding(Slot& slot) {
+  const Flight::State state = slot.flight->Await(absl::ZeroDuration());
+  if (state == Flight::State::kFlying) return;
+  if (state == Flight::State::kGivenUp) {
+    slot.next = Next::kAsk;
+    return;
   }
   const Flight::Landing& landing = slot.flight->landing();
-  slot.next = Next::kDone;
   if (!landing.value.ok()) {
+    slot.next = Next::kDone;
     slot.result = landing.value.status();
-    return true;
+    return;
   }
   Impl::Count(counts_.shared);
   Fetched fetched;
@@ -407,38 +431,23 @@ bool LookAsideCall::TakeLanding(Slot& slot, absl::Duration timeout) {
   fetched.source = Fetched::Source::kShared;
   fetched.cache = landing.cache;
   Done(slot, std::move(fetched));
-  return true;
 }
 
 void LookAsideCall::EndWaiting() {
   const absl::Status late =
       absl::DeadlineExceededError("wait_max passed while somebody else was computing");
-  std::vector<Slot*> left;
+  const bool compute = options_.after_waiting == LookAsideOptions::AfterWaiting::kCompute;
+  waited_enough_ = true;
   for (Slot& slot : slots_) {
     if (slot.next == Next::kDone) continue;
     if (slot.next == Next::kPoll) impl_.flights().GiveUp(slot.key, slot.flight);
     Impl::Count(counts_.waits_ended);
     slot.result = late;
     slot.not_reached = late;
-    slot.next = Next::kDone;
-    left.push_back(&slot);
+    slot.flight = nullptr;
+    slot.next = compute ? Next::kCompute : Next::kDone;
   }
-  if (left.empty() || options_.after_waiting == LookAsideOptions::AfterWaiting::kFail) return;
-  std::vector<Made> made(left.size());
-  Compute(left, made);
-  for (size_t i = 0; i < left.size(); ++i) {
-    if (!made[i].value.ok()) {
-      Impl::Count(counts_.failed);
-      left[i]->result = made[i].value.status();
-      continue;
-    }
-    Impl::Count(counts_.not_stored);
-    Fetched fetched;
-    fetched.value = *std::move(made[i].value);
-    fetched.source = Fetched::Source::kComputed;
-    fetched.cache = late;
-    left[i]->result = std::move(fetched);
-  }
+  Plan();
 }
 
 }  // namespace cairn

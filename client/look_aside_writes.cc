@@ -55,7 +55,7 @@ Written LookAside::WriteThrough(std::string_view key, std::string_view value, co
   written.write = write();
   if (!written.write.ok() || !before.ok()) return written;
   WriteOptions options;
-  options.ttl = LookAsideCall::Jittered(impl_->options(), impl_->options().ttl);
+  options.ttl = Jittered(impl_->options(), impl_->options().ttl);
   options.timeout = call.timeout;
   if (before->won) {
     const absl::StatusOr<bool> set =

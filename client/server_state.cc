@@ -83,7 +83,7 @@ void ServerState::Succeeded(Clock::time_point now) {
 bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
   addresses_.LookUpAgain(now);  // it may have moved
   absl::MutexLock lock(&mutex_);
-  last_failure_ = why;
+  last_failure_ = Detached(why);  // the connections of several threads fail here
   if (max_fails_ == 0) return false;
   // Connections that break during a pause were made before it.
   if (!on_trial_ && standing(now) == Standing::kLeftAlone) return false;

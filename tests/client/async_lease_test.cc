@@ -10,16 +10,10 @@
 #include "cairn/client.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
+#include "tests/client/wait.h"
 
 namespace cairn {
 namespace {
-
-template <typename T>
-T Wait(AsyncResult<T> call) {
-  std::promise<T> promise;
-  std::move(call).Then([&promise](T value) { promise.set_value(std::move(value)); });
-  return promise.get_future().get();
-}
 
 std::unique_ptr<Client> Connect(const ClientOptions& options) {
   auto made = Client::Make(options);
@@ -73,6 +67,55 @@ void TestLeases(Client& client) {
   CHECK(absl::IsInvalidArgument(Wait(async.Invalidate("not a key", absl::Seconds(1))).status()));
 }
 
+void TestManyLeases(Client& client) {
+  AsyncClient& async = client.Async();
+  REQUIRE(client.Set("there", "v", {.flags = 3}).ok());
+  std::vector<absl::StatusOr<LeasedItem>> items;
+  {
+    const std::vector<std::string> names = {"a", "there", "not a key", "b", "a"};
+    const std::vector<std::string_view> keys(names.begin(), names.end());
+    auto prepared = async.GetMultiWithLease(keys);
+    items = Wait(std::move(prepared));
+  }
+  REQUIRE(items.size() == 5);
+  CHECK(items[0].value().won);
+  CHECK(items[1].value().value == "v");
+  CHECK(items[1].value().flags == 3);
+  CHECK(absl::IsInvalidArgument(items[2].status()));
+  CHECK(items[3].value().won);
+  CHECK(items[4].value().taken);
+  CHECK(items[4].value().lease_id == items[0].value().lease_id);
+
+  // Each is stored by its own lease, and only by that.
+  std::vector<LeasedStore> stores(4);
+  const std::string value = "stored";
+  stores[0] = {"a", value, items[0].value().token};
+  stores[1] = {"b", value, items[0].value().token};
+  stores[2] = {"none", value, {}};
+  stores[3] = {"b", value, items[3].value().token, absl::Minutes(1), 5};
+  const auto stored = Wait(async.SetMultiWithLease(stores));
+  REQUIRE(stored.size() == 4);
+  CHECK(stored[0].value());
+  CHECK_FALSE(stored[1].value());
+  CHECK(absl::IsFailedPrecondition(stored[2].status()));
+  CHECK(stored[3].value());
+  CHECK(client.Get("a").value() == "stored");
+  CHECK(client.Gets("b").value()->flags == 5);
+
+  const std::string_view keys[] = {"a", "absent", "c"};
+  const LeasedItem pending = client.GetWithLease("c").value();
+  CHECK(pending.won);
+  const auto gone = Wait(async.InvalidateMulti(keys, absl::ZeroDuration()));
+  REQUIRE(gone.size() == 3);
+  CHECK(gone[0].value());
+  CHECK_FALSE(gone[1].value());
+  CHECK_FALSE(client.SetWithLease("c", "old", pending.token).value());
+  CHECK(client.Get("a").value() == std::nullopt);
+
+  CHECK(Wait(async.GetMultiWithLease({})).empty());
+  CHECK(Wait(async.SetMultiWithLease({})).empty());
+}
+
 }  // namespace
 
 TEST_CASE("leases without waiting, by meta and by locks", "[client][lease]") {
@@ -80,6 +123,7 @@ TEST_CASE("leases without waiting, by meta and by locks", "[client][lease]") {
   OneServer one(protocol);
   REQUIRE(one.server.running());
   TestLeases(*one.client);
+  TestManyLeases(*one.client);
 }
 
 TEST_CASE("leases without waiting, with memcached", "[client][lease]") {
@@ -90,7 +134,9 @@ TEST_CASE("leases without waiting, with memcached", "[client][lease]") {
   }
   ClientOptions options = PatientOptions(server.server());
   options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
-  TestLeases(*Connect(options));
+  const auto client = Connect(options);
+  TestLeases(*client);
+  TestManyLeases(*client);
 }
 
 TEST_CASE("an invalidated value is won stale by one", "[client][lease]") {
@@ -153,6 +199,27 @@ TEST_CASE("a lease by a lock keeps one timeout for all its requests", "[client][
   CHECK(absl::IsDeadlineExceeded(client->GetWithLease("key", lease).status()));
 }
 
+TEST_CASE("leases of many keys by locks keep one timeout for all their requests",
+          "[client][lease]") {
+  // All are misses; then a lock is added, and nothing more is said.
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    while (conversation.Line().starts_with("get")) conversation.Send("END\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = PatientOptions(peer.server());
+  options.protocol = ClientOptions::Protocol::kText;
+  const auto client = Connect(options);
+  LeaseOptions lease;
+  lease.timeout = absl::Milliseconds(50);
+  const std::string_view keys[] = {"a", "b", "c"};
+  for (const bool waits : {false, true}) {
+    const auto items = waits ? client->GetMultiWithLease(keys, lease)
+                             : Wait(client->Async().GetMultiWithLease(keys, lease));
+    REQUIRE(items.size() == 3);
+    for (const auto& item : items) CHECK(absl::IsDeadlineExceeded(item.status()));
+  }
+}
+
 TEST_CASE("calls about leases end as cancelled with their client, whatever step they are at",
           "[client][lease]") {
   std::atomic<int> lines{0};
@@ -170,12 +237,17 @@ TEST_CASE("calls about leases end as cancelled with their client, whatever step 
   client->Async().GetWithLease("key").Then(
       [&](const absl::StatusOr<LeasedItem>& item) { first.set_value(item.status()); });
   while (lines < 2) std::this_thread::yield();  // it is adding its lock
+  std::promise<std::vector<absl::StatusOr<LeasedItem>>> third;
+  const std::string_view keys[] = {"a", "b"};
+  client->Async().GetMultiWithLease(keys).Then(
+      [&](std::vector<absl::StatusOr<LeasedItem>> items) { third.set_value(std::move(items)); });
   client->Async().Invalidate("other", absl::Seconds(1)).Then([&](const absl::StatusOr<bool>& done) {
     second.set_value(done.status());
   });
   client.reset();
   CHECK(absl::IsCancelled(first.get_future().get()));
   CHECK(absl::IsCancelled(second.get_future().get()));
+  for (const auto& item : third.get_future().get()) CHECK(absl::IsCancelled(item.status()));
 }
 
 }  // namespace cairn

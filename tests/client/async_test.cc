@@ -60,6 +60,10 @@ void TestEveryCall(AsyncClient& async) {
   CHECK(Wait(async.Increment("n", 5)).value() == 15u);
   CHECK(Wait(async.Decrement("n")).value() == 14u);
   CHECK(Wait(async.Increment("absent")).value() == std::nullopt);
+  CHECK(Wait(async.IncrementOrStart("up", 5, 10, absl::Minutes(1))).value() == 15);
+  CHECK(Wait(async.IncrementOrStart("up", 5, 10, absl::Minutes(1))).value() == 20);
+  CHECK(Wait(async.DecrementOrStart("down", 5, 3, absl::Minutes(1))).value() == 0);
+  CHECK(Wait(async.DecrementOrStart("up", 7, 3, absl::Minutes(1))).value() == 13);
 }
 
 void TestBulk(AsyncClient& async) {

@@ -75,4 +75,26 @@ TEST_CASE("a leader who only waited can give up, one whose flight is computed ca
   CHECK(led->Await(absl::ZeroDuration()) == Flight::State::kLanded);
 }
 
+TEST_CASE("who asks to be notified hears of a flight's end once", "[client]") {
+  Flights flights;
+  bool leads = false;
+  int heard = 0;
+  const auto landed = flights.Join("a", 7, &leads);
+  CHECK(landed->Notify([&] {
+    // With no lock held.
+    CHECK(landed->Await(absl::ZeroDuration()) == Flight::State::kLanded);
+    CHECK(flights.Join("a", 7, &leads) != landed);
+    ++heard;
+  }));
+  flights.Land("a", landed, Brought("v"));
+  flights.Land("a", landed, Brought("w"));
+  CHECK(heard == 1);
+  CHECK_FALSE(landed->Notify([&] { ++heard; }));
+  const auto given_up = flights.Join("b", 7, &leads);
+  CHECK(given_up->Notify([&] { ++heard; }));
+  flights.GiveUp("b", given_up);
+  CHECK_FALSE(given_up->Notify([&] { ++heard; }));
+  CHECK(heard == 2);
+}
+
 }  // namespace cairn

@@ -471,6 +471,33 @@ TEST_CASE("many keys are one question and one computation", "[client]") {
   CHECK(absl::IsInvalidArgument(both[2].value().cache));
 }
 
+TEST_CASE("who computed one key while another caller gave up waiting for the other asks again",
+          "[client]") {
+  OneServer one;
+  const LeasedItem elsewhere = one.client->GetWithLease("x", {.lease = absl::Minutes(10)}).value();
+  REQUIRE(elsewhere.won);
+  LookAside pages(one.client.get(), Patient());
+  LookAsideOptions brief = Patient();
+  brief.wait_max = absl::Milliseconds(300);
+  std::atomic<bool> gave_up{false};
+  const int before = CountOfGets(*one.client);
+  std::thread impatient([&] {
+    CHECK(absl::IsDeadlineExceeded(pages.GetOrCompute("x", brief, Never()).status()));
+    gave_up = true;
+  });
+  while (CountOfGets(*one.client) == before) std::this_thread::yield();
+  const std::vector<std::string_view> keys = {"x", "y"};
+  const auto fetched =
+      pages.GetMultiOrCompute(keys, [&](std::span<const std::string_view> missing) -> Values {
+        while (!gave_up) std::this_thread::yield();
+        if (missing[0] == "y") CHECK(one.client->ReleaseLease("x", elsewhere.token).value());
+        return std::vector<std::optional<std::string>>(missing.size(), std::string(missing[0]));
+      });
+  impatient.join();
+  CHECK(fetched[0].value().value == "x");
+  CHECK(fetched[1].value().value == "y");
+}
+
 TEST_CASE("those who ask for the same keys in any order compute each once", "[client]") {
   OneServer one;
   LookAside mine(one.client.get(), Patient());

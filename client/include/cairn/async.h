@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -53,6 +54,7 @@ class [[nodiscard]] CAIRN_EXPORT AsyncResult {
 
  private:
   friend class AsyncClient;
+  friend class AsyncLookAside;
   struct State;  // private to the library
   explicit AsyncResult(std::unique_ptr<State> state);
   void Start(void (*resume)(void*), void* address);
@@ -109,6 +111,12 @@ class CAIRN_EXPORT AsyncClient {
   AsyncResult<absl::StatusOr<std::optional<uint64_t>>> Decrement(std::string_view key,
                                                                  uint64_t delta = 1,
                                                                  const CallOptions& options = {});
+  AsyncResult<absl::StatusOr<uint64_t>> IncrementOrStart(std::string_view key, uint64_t delta,
+                                                         uint64_t initial, absl::Duration ttl,
+                                                         const CallOptions& options = {});
+  AsyncResult<absl::StatusOr<uint64_t>> DecrementOrStart(std::string_view key, uint64_t delta,
+                                                         uint64_t initial, absl::Duration ttl,
+                                                         const CallOptions& options = {});
   AsyncResult<MultiWriteResult> SetMulti(std::span<const SetItem> items,
                                          const WriteOptions& options = {});
   AsyncResult<absl::Status> SetAll(std::span<const SetItem> items,
@@ -121,15 +129,22 @@ class CAIRN_EXPORT AsyncClient {
   /// Leases (cairn/lease.h).
   AsyncResult<absl::StatusOr<LeasedItem>> GetWithLease(std::string_view key,
                                                        const LeaseOptions& options = {});
+  AsyncResult<std::vector<absl::StatusOr<LeasedItem>>> GetMultiWithLease(
+      std::span<const std::string_view> keys, const LeaseOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> SetWithLease(std::string_view key, std::string_view value,
                                                  const LeaseToken& token,
                                                  const WriteOptions& options = {});
+  AsyncResult<std::vector<absl::StatusOr<bool>>> SetMultiWithLease(
+      std::span<const LeasedStore> stores, const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> ReleaseLease(std::string_view key, const LeaseToken& token,
                                                  const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> DeleteAndLease(std::string_view key,
                                                    const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> Invalidate(std::string_view key, absl::Duration stale_for,
                                                const CallOptions& options = {});
+  AsyncResult<std::vector<absl::StatusOr<bool>>> InvalidateMulti(
+      std::span<const std::string_view> keys, absl::Duration stale_for,
+      const CallOptions& options = {});
   AsyncResult<absl::StatusOr<CasOutcome>> DeleteIf(std::string_view key, uint64_t cas,
                                                    const CallOptions& options = {});
 
@@ -138,6 +153,7 @@ class CAIRN_EXPORT AsyncClient {
   absl::Status status() const;
 
  private:
+  friend class AsyncLookAside;
   friend class Client;
   struct Loop;  // private to the library
   AsyncClient(Client::Impl* impl, event_base* base);

@@ -164,9 +164,6 @@ class CAIRN_EXPORT Client {
   class Impl;
   class Leases;
   class Lock;
-  absl::StatusOr<uint64_t> CountOrStart(bool increment, std::string_view key, uint64_t delta,
-                                        uint64_t first, absl::Duration ttl,
-                                        const CallOptions& options);
   explicit Client(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

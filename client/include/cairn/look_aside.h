@@ -168,9 +168,10 @@ class CAIRN_EXPORT LookAside {
   Counters counters() const;
 
  private:
+  friend class AsyncLookAside;
   friend class LookAsideCall;
   class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace cairn
