@@ -27,6 +27,24 @@ bool CutNumber(std::string_view* text, Number* number) {
   return true;
 }
 
+// A blank and a number of at most nineteen digits, and what follows them; or false.
+bool TakeNumber(const char** at, const char* end, uint64_t* number) {
+  constexpr ptrdiff_t kDigitsMax = 19;
+  const char* digit = *at;
+  if (digit == end || *digit != ' ') return false;
+  const char* const first = ++digit;
+  uint64_t sum = 0;
+  for (; digit != end && static_cast<uint8_t>(*digit - '0') < 10; ++digit) {
+    sum = sum * 10 + static_cast<uint8_t>(*digit - '0');
+  }
+  if (digit == first || digit - first > kDigitsMax) return false;
+  *at = digit;
+  *number = sum;
+  return true;
+}
+
+bool IsLineEnd(const char* at) { return at[0] == '\r' && at[1] == '\n'; }
+
 // For messages: what came, without what a terminal would choke on.
 std::string Printable(std::string_view text) {
   std::string shown(text.substr(0, 60));
@@ -79,9 +97,53 @@ void AnswerReader::TakeValue(std::string_view* input) {
   input->remove_prefix(bytes);
 }
 
+// Values that are for the next key and have arrived as a whole, as nearly all of them do. The rest,
+// and all that is not as it should be, is for OnLine().
+void AnswerReader::TakeWholeValues(std::string_view* input) {
+  const std::vector<Part::Key>& keys = part_->keys;
+  for (; next_key_ < keys.size(); ++next_key_) {
+    constexpr std::string_view kWord = "VALUE ";
+    const Part::Key& key = keys[next_key_];
+    const char* at = input->data();
+    const char* const end = at + input->size();
+    const size_t head = kWord.size() + key.bytes;
+    if (input->size() <= head || std::memcmp(at, kWord.data(), kWord.size()) != 0 ||
+        std::memcmp(at + kWord.size(), part_->text.data() + key.offset, key.bytes) != 0) {
+      return;
+    }
+    at += head;
+    uint64_t flags = 0;
+    uint64_t bytes = 0;
+    uint64_t cas = 0;
+    if (!TakeNumber(&at, end, &flags) || flags > std::numeric_limits<uint32_t>::max() ||
+        !TakeNumber(&at, end, &bytes)) {
+      return;
+    }
+    if (at != end && *at == ' ' && !TakeNumber(&at, end, &cas)) return;
+    // More than it can hold is too much for the subtraction, too.
+    if (end - at < 4 || static_cast<uint64_t>(end - at - 4) < bytes) return;
+    const char* const value = at + 2;
+    if (!IsLineEnd(at) || !IsLineEnd(value + bytes)) return;
+    Answer& answer = AnswerAt(next_key_);
+    if (answer.state != AnswerState::kPending) return;
+    untouched_ = false;
+    char* const copy = part_->call->arena.Allocate(bytes);
+    std::memcpy(copy, value, bytes);
+    answer.data = copy;
+    answer.size = bytes;
+    answer.flags = static_cast<uint32_t>(flags);
+    answer.number = cas;
+    answer.state = AnswerState::kHit;
+    done_ += IsThere(answer) ? 1 : 0;
+    input->remove_prefix(static_cast<size_t>(value + bytes + 2 - input->data()));
+    if (key.ends_line) return;  // stays until END
+  }
+}
+
 AnswerReader::Result AnswerReader::Read(std::string_view* input) {
   if (dialect_ == Dialect::kBinary) return ReadBinary(input);
   for (;;) {
+    if (expecting_ == Expecting::kLine && ByValues()) TakeWholeValues(input);
     if (input->empty()) return Result::kNeedMore;
     untouched_ = false;
     if (expecting_ == Expecting::kValue) {

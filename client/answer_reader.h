@@ -59,6 +59,7 @@ class AnswerReader {
   Result OnTextLine(std::string_view line);
   Result OnQuietLine(std::string_view line);
   Result OnErrorLine(std::string_view line);
+  void TakeWholeValues(std::string_view* input);
   /// What has arrived of the value that is being read.
   void TakeValue(std::string_view* input);
   /// The next key has its answer. True when it was the last.

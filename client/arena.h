@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace cairn {
@@ -9,6 +10,13 @@ namespace cairn {
 /// Memory for the values of one call, given back all at once. Addresses stay. Thread-compatible.
 class Arena {
  public:
+  /// Gives all of it back, but keeps a chunk for what comes next.
+  void Clear() {
+    full_.clear();
+    next_ = current_.get();
+    left_ = current_bytes_;
+  }
+
   char* Allocate(size_t bytes) {
     if (bytes > left_) return AllocateSlow(bytes);
     char* const place = next_;
@@ -24,20 +32,24 @@ class Arena {
 
   char* AllocateSlow(size_t bytes) {
     if (bytes > chunk_bytes_ / 2) {  // a chunk of its own, so that the current one is not wasted
-      chunks_.push_back(std::make_unique_for_overwrite<char[]>(bytes));
-      return chunks_.back().get();
+      full_.push_back(std::make_unique_for_overwrite<char[]>(bytes));
+      return full_.back().get();
     }
-    chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_bytes_));
-    next_ = chunks_.back().get() + bytes;
+    if (current_ != nullptr) full_.push_back(std::move(current_));
+    current_ = std::make_unique_for_overwrite<char[]>(chunk_bytes_);
+    current_bytes_ = chunk_bytes_;
+    next_ = current_.get() + bytes;
     left_ = chunk_bytes_ - bytes;
     if (chunk_bytes_ < kChunkBytesMax) chunk_bytes_ *= 2;
-    return chunks_.back().get();
+    return current_.get();
   }
 
   char* next_ = nullptr;
   size_t left_ = 0;
   size_t chunk_bytes_ = kFirstChunkBytes;
-  std::vector<std::unique_ptr<char[]>> chunks_;
+  std::unique_ptr<char[]> current_;
+  size_t current_bytes_ = 0;
+  std::vector<std::unique_ptr<char[]>> full_;
 };
 
 }  // namespace cairn

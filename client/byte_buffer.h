@@ -45,6 +45,7 @@ class ByteBuffer {
   const char* data() const { return bytes_.get(); }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  size_t capacity() const { return capacity_; }
   std::string_view view() const { return {bytes_.get(), size_}; }
   void clear() { size_ = 0; }
 

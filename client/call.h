@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -113,16 +112,60 @@ struct Part {
   absl::Status status;  ///< Not ok: why the answers that are pending did not come.
   std::vector<absl::Status> errors;
   std::atomic<bool> done{false};
+
+  /// As new, but for the memory it has. Says how much that is.
+  size_t Clear();
+};
+
+/// The parts of a call. They do not move, and stay for the next call when it is over.
+class PartList {
+ public:
+  template <typename List, typename Item>
+  class Iterator {
+   public:
+    Iterator(List* list, size_t at) : list_(list), at_(at) {}
+    Item& operator*() const { return (*list_)[at_]; }
+    Iterator& operator++() {
+      ++at_;
+      return *this;
+    }
+    bool operator!=(const Iterator& other) const { return at_ != other.at_; }
+
+   private:
+    List* list_;
+    size_t at_;
+  };
+
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  Part& operator[](size_t i) { return *parts_[i]; }
+  const Part& operator[](size_t i) const { return *parts_[i]; }
+  auto begin() { return Iterator<PartList, Part>(this, 0); }
+  auto end() { return Iterator<PartList, Part>(this, size_); }
+  auto begin() const { return Iterator<const PartList, const Part>(this, 0); }
+  auto end() const { return Iterator<const PartList, const Part>(this, size_); }
+
+  Part& Add() {
+    if (size_ == parts_.size()) parts_.push_back(std::make_unique<Part>());
+    return *parts_[size_++];
+  }
+  /// Says how much memory is kept.
+  size_t Clear();
+
+ private:
+  std::vector<std::unique_ptr<Part>> parts_;  // those from size_ on are clear
+  size_t size_ = 0;
 };
 
 /// One call of the application: its questions to several servers and their answers. Counted, since
 /// a call whose time is up returns while a connection still has answers to swallow.
 class Call {
  public:
-  static Call* New() { return new Call; }
+  /// With the memory of an earlier call of this thread, if there was one.
+  static Call* New();
   void Ref() { references_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) Recycle();
   }
 
   Part& AddPart(uint16_t server, AnswerShape shape, bool is_read);
@@ -135,8 +178,8 @@ class Call {
 
   /// The answers in the application's order; sized before the first part is submitted.
   std::vector<Answer> answers;
-  /// Elements do not move. Those before `submitted` were given to a channel.
-  std::deque<Part> parts;
+  /// Those before `submitted` were given to a channel.
+  PartList parts;
   size_t submitted = 0;
   std::atomic<uint32_t> parts_left{0};
   /// When it began, its requests being written; of a bulk call, its latest wave.
@@ -156,8 +199,13 @@ class Call {
   AsyncCall* async = nullptr;
 
  private:
+  struct Spare;
+
   Call() = default;
   ~Call() = default;
+  /// Clears it for the next call, or deletes it.
+  void Recycle();
+
   std::atomic<uint32_t> references_{1};
 };
 

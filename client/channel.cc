@@ -3,6 +3,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <ctime>
 #include <limits>
+#include <span>
 #include <utility>
 
 namespace cairn {
@@ -48,6 +50,7 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Make(
   std::unique_ptr<Channel> channel(new Channel(wake_fd));
   for (const auto& server : servers) {
     channel->connections_.push_back(std::make_unique<Connection>(server.get(), options));
+    channel->connections_.back()->set_receives_waiting();
   }
   MutexLock lock(&channel->mutex_);
   channel->window_open_.resize(servers.size());
@@ -76,25 +79,34 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
     if (!led_) {
       led_ = lead = true;
     } else {
-      waiter.Reset();
-      waiter.call = &call;
-      waiter.leads = false;
-      call.waiter = &waiter;
-      waiting_.push_back(&waiter);
+      AddWaiter(waiter, call);
     }
   }
   // What it takes to come here is no reason to ask for the time again.
-  if (lead) return Lead(call, call.begun, deadline);
+  if (lead) return Lead(call, waiter, call.begun, deadline);
   if (wake) eventfd_write(wake_fd_, 1);
+  if (Await(waiter, deadline)) Lead(call, waiter, Clock::now(), deadline);
+}
+
+void Channel::AddWaiter(Waiter& waiter, Call& call) {
+  waiter.Reset();
+  waiter.call = &call;
+  waiter.leads = false;
+  call.waiter = &waiter;
+  waiting_.push_back(&waiter);
+}
+
+// True when it is to lead; otherwise its call is done, or its time up.
+bool Channel::Await(Waiter& waiter, Clock::time_point deadline) {
   if (!waiter.WaitUntil(deadline)) {
     {
       MutexLock lock(&mutex_);
-      if (RemoveWaiter(&waiter)) return;
+      if (RemoveWaiter(&waiter)) return false;
     }
     // Chosen or answered in this very moment: the signal is on its way.
     waiter.WaitUntil(Clock::time_point::max());
   }
-  if (waiter.leads) Lead(call, Clock::now(), deadline);
+  return waiter.leads;
 }
 
 bool Channel::RemoveWaiter(Waiter* waiter) {
@@ -106,11 +118,24 @@ bool Channel::RemoveWaiter(Waiter* waiter) {
   return true;
 }
 
-void Channel::Lead(Call& call, Clock::time_point now, Clock::time_point deadline) {
+void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline) {
   for (;;) {
     TakeInbox(now);
     Deliver();
     if (call.finished() || now >= deadline) break;
+    switch (WaitForAnswers(call, waiter, now, deadline)) {
+      case Next::kReturn:
+        return;
+      case Next::kAwait:
+        if (!Await(waiter, deadline)) return;
+        now = Clock::now();
+        continue;
+      case Next::kGoOn:
+        now = Clock::now();
+        continue;
+      case Next::kPoll:
+        break;
+    }
     if (BeginPolling()) Poll(now, deadline);
     now = Clock::now();
     for (const auto& connection : connections_) {
@@ -123,20 +148,114 @@ void Channel::Lead(Call& call, Clock::time_point now, Clock::time_point deadline
 }
 
 void Channel::TakeInbox(Clock::time_point now) {
+  Connection::Received received;
+  Connection* from = nullptr;
   {
     MutexLock lock(&mutex_);
     taken_.swap(inbox_);
+    if (has_received_) {
+      has_received_ = false;
+      received = received_;
+      from = std::exchange(receiving_, nullptr);
+    }
   }
+  if (from != nullptr) from->EndReceive(received, now);
   for (Part* part : taken_) connections_[part->server]->Submit(part);
   taken_.clear();
   for (const auto& connection : connections_) connection->Flush(now);
 }
 
+// --- Waiting in recv()
+
+Channel::Next Channel::WaitForAnswers(Call& call, Waiter& waiter, Clock::time_point now,
+                                      Clock::time_point deadline) {
+  if (receiving_ != nullptr) return OthersAwait(receiving_) ? Next::kPoll : StepBack(call, waiter);
+  Connection* const from = ToReceiveFrom(call, now, deadline);
+  return from == nullptr ? Next::kPoll : ReceiveFrom(from, call, waiter);
+}
+
+// Whether there is something to wait for but answers from `one`.
+bool Channel::OthersAwait(const Connection* one) const {
+  return std::any_of(connections_.begin(), connections_.end(), [one](const auto& connection) {
+    if (connection.get() == one && one->only_awaits()) return false;
+    return connection->interest() != 0 || connection->deadline() != Clock::time_point::max();
+  });
+}
+
+// Null unless all there is to do is to receive. Of three connections that answer this call the
+// second is the first to be waited for: by then another has answered, too, and one is under way.
+Connection* Channel::ToReceiveFrom(const Call& call, Clock::time_point now,
+                                   Clock::time_point deadline) const {
+  const Clock::time_point until = now + Connection::kReceiveWaitMax;
+  if (deadline < until) return nullptr;
+  for (const auto& connection : connections_) {
+    if (connection->deadline() < until) return nullptr;
+    if (connection->interest() != 0 && !connection->only_awaits()) return nullptr;
+  }
+  Connection* first_two[2] = {};
+  size_t count = 0;
+  for (const Part& part : call.parts) {
+    if (part.done.load(std::memory_order_relaxed)) continue;
+    Connection* const connection = connections_[part.server].get();
+    if (!connection->only_awaits()) return nullptr;
+    if (count < 2) first_two[count] = connection;
+    ++count;
+  }
+  return first_two[count > 2 ? 1 : 0];
+}
+
+// Lets go of the lead while it receives.
+Channel::Next Channel::ReceiveFrom(Connection* from, Call& call, Waiter& waiter) {
+  std::span<char> to;
+  {
+    MutexLock lock(&mutex_);
+    if (!inbox_.empty()) return Next::kGoOn;
+    // Others may wait for others.
+    if (!waiting_.empty() && OthersAwait(from)) return Next::kPoll;
+    receiving_ = from;
+    to = from->BeginReceive();
+    led_ = false;
+  }
+  Connection::Received received;
+  received.bytes = recv(from->fd(), to.data(), to.size(), 0);
+  received.error = errno;
+  bool wake = false;
+  Next next = Next::kGoOn;
+  {
+    MutexLock lock(&mutex_);
+    received_ = received;
+    has_received_ = true;
+    if (!led_) {
+      led_ = true;
+    } else {
+      if (polling_ && !woken_) wake = woken_ = true;
+      next = Next::kReturn;
+      if (!call.finished()) {
+        AddWaiter(waiter, call);
+        next = Next::kAwait;
+      }
+    }
+  }
+  if (wake) eventfd_write(wake_fd_, 1);
+  return next;
+}
+
+// Who receives will lead again, and has all that is waited for.
+Channel::Next Channel::StepBack(Call& call, Waiter& waiter) {
+  MutexLock lock(&mutex_);
+  if (has_received_ || !inbox_.empty()) return Next::kGoOn;
+  AddWaiter(waiter, call);
+  led_ = false;
+  return Next::kAwait;
+}
+
+// --- Waiting in poll()
+
 // From here on whoever brings something that could be sent has to wake the leader. False when
 // something came in between.
 bool Channel::BeginPolling() {
   MutexLock lock(&mutex_);
-  if (!inbox_.empty()) return false;
+  if (!inbox_.empty() || has_received_) return false;
   polling_ = true;
   woken_ = false;
   for (size_t i = 0; i < connections_.size(); ++i) {
@@ -204,10 +323,12 @@ void Channel::Deliver() {
 }
 
 void Channel::HandOver() {
+  const bool receiver_suffices = receiving_ != nullptr && !OthersAwait(receiving_);
   Waiter* next = nullptr;
   {
     MutexLock lock(&mutex_);
-    if (waiting_.empty()) {
+    const bool nothing_new = inbox_.empty() && !has_received_;
+    if (waiting_.empty() || (receiver_suffices && nothing_new)) {
       led_ = false;
       return;
     }

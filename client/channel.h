@@ -36,7 +36,13 @@ class Waiter {
 /// then hands over to another. So a lone caller does its own I/O with no switch between threads,
 /// many share reads and writes, and no thread waits for the network with a lock in its hand.
 ///
-/// Thread-safe. `mutex_` guards the meeting point of threads; connections are the leader's.
+/// A leader waits in poll(), and is woken from there by who brings something to send. Or, which is
+/// cheaper, in recv(), when that serves all who wait: then it lets go of the lead. Who comes
+/// meanwhile leads, sends, and waits for it; or, with answers of other connections to wait for,
+/// goes on leading without that one.
+///
+/// Thread-safe. `mutex_` guards the meeting point of threads; connections are the leader's, but for
+/// what the receiving one receives.
 class Channel {
  public:
   static absl::StatusOr<std::unique_ptr<Channel>> Make(
@@ -51,13 +57,30 @@ class Channel {
  private:
   explicit Channel(int wake_fd) : wake_fd_(wake_fd) {}
 
-  void Lead(Call& call, Clock::time_point now, Clock::time_point deadline)
+  void Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void HandOver() ABSL_LOCKS_EXCLUDED(mutex_);
   void TakeInbox(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);
   void Poll(Clock::time_point now, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   void Deliver() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // What a leader does that has something to wait for.
+  enum class Next : uint8_t {
+    kPoll,
+    kGoOn,    ///< There is something to do.
+    kAwait,   ///< It does not lead any more, and is to wait.
+    kReturn,  ///< The same, and its call is done.
+  };
+  Next WaitForAnswers(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  bool OthersAwait(const Connection* one) const;
+  Connection* ToReceiveFrom(const Call& call, Clock::time_point now,
+                            Clock::time_point deadline) const;
+  Next ReceiveFrom(Connection* from, Call& call, Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
+  Next StepBack(Call& call, Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Await(Waiter& waiter, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  void AddWaiter(Waiter& waiter, Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool RemoveWaiter(Waiter* waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int wake_fd_;
@@ -67,6 +90,7 @@ class Channel {
   std::vector<Part*> taken_;
   std::vector<Call*> finished_;
   std::vector<Waiter*> to_signal_;
+  Connection* receiving_ = nullptr;  // from which a thread receives, or has received
 
   Mutex mutex_;
   bool led_ ABSL_GUARDED_BY(mutex_) = false;
@@ -75,6 +99,8 @@ class Channel {
   std::vector<bool> window_open_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
   std::vector<Part*> inbox_ ABSL_GUARDED_BY(mutex_);
   std::vector<Waiter*> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool has_received_ ABSL_GUARDED_BY(mutex_) = false;  // what receiving_ does not know yet:
+  Connection::Received received_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace cairn

@@ -99,11 +99,13 @@ short Connection::interest() const {
   }
   const short to_read = tls_ == nullptr ? short{POLLIN} : tls_->read_interest();
   const short to_write = tls_ == nullptr ? short{POLLOUT} : tls_->write_interest();
-  return static_cast<short>((pending_.empty() ? 0 : to_read) | (sending_.empty() ? 0 : to_write));
+  const bool reads = !pending_.empty() && !receiving_;
+  return static_cast<short>((reads ? to_read : 0) | (sending_.empty() ? 0 : to_write));
 }
 
 Clock::time_point Connection::deadline() const {
   if (input_held_) return Clock::time_point();
+  if (receiving_) return Clock::time_point::max();
   if (state_ != State::kClosed && state_ != State::kReady) return address_deadline_;
   if (state_ == State::kReady && !pending_.empty()) return last_progress_ + request_timeout_;
   return Clock::time_point::max();
@@ -200,7 +202,8 @@ void Connection::Write(Clock::time_point now) {
     const ssize_t sent = Send(pieces, count);
     if (sent < 0) {
       if (errno == EINTR) continue;
-      if (errno == EAGAIN) return;
+      // Whoever receives is about to hear of it, too.
+      if (errno == EAGAIN || receiving_) return;
       return OnClosedByPeer(now);
     }
     last_progress_ = now;
@@ -229,6 +232,7 @@ void Connection::OnEvents(Clock::time_point now) {
     case State::kGreeting:
       return OnGreeting(now);
     case State::kReady:
+      if (receiving_) return;
       if (pending_.empty()) {
         if (BrokeWhileIdle()) Close();
         return;
@@ -242,29 +246,52 @@ ssize_t Connection::Receive(char* to, size_t bytes) {
   return tls_ == nullptr ? recv(fd_, to, bytes, MSG_DONTWAIT) : tls_->Receive(to, bytes);
 }
 
+std::span<char> Connection::ReceiveTarget() {
+  target_ = {input_.get() + input_end_, kInputBytes - input_end_};
+  const std::span<char> value = reading_ ? reader_.AwaitedValue() : std::span<char>();
+  is_direct_ = input_begin_ == input_end_ && value.size() >= kDirectReadBytes;
+  if (is_direct_) target_ = value;
+  return target_;
+}
+
+std::span<char> Connection::BeginReceive() {
+  receiving_ = true;
+  return ReceiveTarget();
+}
+
+void Connection::EndReceive(const Received& received, Clock::time_point now) {
+  receiving_ = false;
+  if (Take(received, now)) Read(now);
+}
+
 void Connection::Read(Clock::time_point now) {
   input_held_ = false;
   for (int reads = 0; reads < kReadsMax && state_ == State::kReady && !pending_.empty(); ++reads) {
-    std::span<char> target(input_.get() + input_end_, kInputBytes - input_end_);
-    const std::span<char> value = reading_ ? reader_.AwaitedValue() : std::span<char>();
-    const bool direct = input_begin_ == input_end_ && value.size() >= kDirectReadBytes;
-    if (direct) target = value;
+    const std::span<char> target = ReceiveTarget();
     const ssize_t bytes = Receive(target.data(), target.size());
-    if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (bytes <= 0) return OnClosedByPeer(now);
-    last_progress_ = now;
-    counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
-    if (direct) {
-      part_bytes_ += static_cast<size_t>(bytes);
-      reader_.ValueArrived(static_cast<size_t>(bytes));
-    } else {
-      input_end_ += static_cast<size_t>(bytes);
-      if (!Parse(now)) return;
-    }
-    const bool all = tls_ == nullptr ? static_cast<size_t>(bytes) < target.size() : tls_->drained();
-    if (all) return;  // that was all there is
+    if (!Take({bytes, errno}, now)) return;
   }
   input_held_ = tls_ != nullptr && !pending_.empty() && tls_->holds_input();
+}
+
+// Takes what was received to target_. False when that was all there is.
+bool Connection::Take(const Received& received, Clock::time_point now) {
+  const ssize_t bytes = received.bytes;
+  if (bytes < 0 && (received.error == EAGAIN || received.error == EINTR)) return false;
+  if (bytes <= 0) {
+    OnClosedByPeer(now);
+    return false;
+  }
+  last_progress_ = now;
+  counters_->bytes_received.Add(static_cast<uint64_t>(bytes));
+  if (is_direct_) {
+    part_bytes_ += static_cast<size_t>(bytes);
+    reader_.ValueArrived(static_cast<size_t>(bytes));
+  } else {
+    input_end_ += static_cast<size_t>(bytes);
+    if (!Parse(now)) return false;
+  }
+  return tls_ == nullptr ? static_cast<size_t>(bytes) == target_.size() : !tls_->drained();
 }
 
 // False when the connection is no more.
@@ -323,6 +350,7 @@ void Connection::Close() {
   if (fd_ >= 0 && before_close_ != nullptr) before_close_(before_close_with_);
   tls_.reset();  // says goodbye
   input_held_ = false;
+  awaits_in_receive_ = false;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   counters_->up.store(false, std::memory_order_relaxed);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,25 @@ class Connection {
   Clock::time_point deadline() const;
   void OnDeadline(Clock::time_point now);
 
+  /// Lets its driver wait in recv() itself, which is cheaper than to poll first. Before it
+  /// connects.
+  void set_receives_waiting() { receives_waiting_ = true; }
+  /// Longer than any such recv() waits: for what has to happen sooner, poll.
+  static constexpr std::chrono::milliseconds kReceiveWaitMax{40};
+  /// Answers are due and nothing else is: waiting for them is all there is to do.
+  bool only_awaits() const {
+    return awaits_in_receive_ && !receiving_ && !pending_.empty() && sending_.empty();
+  }
+  /// Where the next bytes belong. Until the driver says what recv() brought, it may only Submit()
+  /// and Flush() and ask; `interest` is then in sending, and no deadline is kept.
+  /// REQUIRES: only_awaits()
+  std::span<char> BeginReceive();
+  struct Received {
+    ssize_t bytes = 0;
+    int error = 0;  ///< errno of recv()
+  };
+  void EndReceive(const Received& received, Clock::time_point now);
+
   /// A part submitted now would leave at once.
   bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
 
@@ -99,7 +119,9 @@ class Connection {
   bool BrokeWhileIdle() const;
   void StartBatch(Clock::time_point now);
   void Write(Clock::time_point now);
+  std::span<char> ReceiveTarget();
   void Read(Clock::time_point now);
+  bool Take(const Received& received, Clock::time_point now);
   bool Parse(Clock::time_point now);
   void FinishFront(Clock::time_point now);
   void Finish(Part* part, const absl::Status& status, Ending ending, Clock::time_point now);
@@ -141,8 +163,13 @@ class Connection {
   std::deque<Pending> pending_;  // begun: whose answers are due, in order
   int batches_ = 0;              // unanswered
   AnswerReader reader_;
-  bool reading_ = false;   // reader_ is at pending_.front()
-  size_t part_bytes_ = 0;  // that it has read of this part
+  bool reading_ = false;    // reader_ is at pending_.front()
+  size_t part_bytes_ = 0;   // that it has read of this part
+  std::span<char> target_;  // where recv() is to put what comes
+  bool is_direct_ = false;  // which is in the value's place, not in input_
+  bool receives_waiting_ = false;
+  bool awaits_in_receive_ = false;  // this socket waits in recv()
+  bool receiving_ = false;          // and its driver does
   std::unique_ptr<char[]> input_;
   size_t input_begin_ = 0;
   size_t input_end_ = 0;

@@ -1,7 +1,9 @@
 // How a Connection comes up: the socket, TLS, authentication, and which protocol the server speaks.
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 
 #include <array>
@@ -38,6 +40,16 @@ Dialect DialectOfVersion(std::string_view line) {
     line.remove_prefix(1);
   }
   return parts >= std::array<int, 3>{1, 6, 12} ? Dialect::kMeta : Dialect::kText;
+}
+
+// From now on recv() waits, unless it is told not to.
+bool WaitInReceive(int fd) {
+  // Less than kReceiveWaitMax, since the kernel counts in ticks.
+  timeval wait = {};
+  wait.tv_usec = 20'000;
+  int off = 0;
+  return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == 0 &&
+         ioctl(fd, FIONBIO, &off) == 0;
 }
 
 // The mechanism is the key, "\0name\0password" the value.
@@ -231,6 +243,7 @@ void Connection::Ready() {
     address_ = 0;
   }
   state_ = State::kReady;
+  awaits_in_receive_ = receives_waiting_ && tls_ == nullptr && WaitInReceive(fd_);
   counters_->made.Add(1);
   if (was_up_) counters_->replaced.Add(1);
   counters_->up.store(was_up_ = true, std::memory_order_relaxed);

@@ -105,21 +105,21 @@ class RingChooser final : public Chooser {
 
   void Choose(std::span<const std::string_view> keys, std::span<uint16_t> chosen) const override {
     size_t i = 0;
-    while (hash_ == KeyHash::kMd5 && i + kMd5Lanes <= keys.size()) {
-      for (size_t k = i + 2 * kMd5Lanes; k < std::min(i + 3 * kMd5Lanes, keys.size()); ++k) {
+    const size_t lanes = Md5Lanes();
+    while (hash_ == KeyHash::kMd5 && i + lanes <= keys.size()) {
+      for (size_t k = i + lanes; k < std::min(i + 2 * lanes, keys.size()); ++k) {
         __builtin_prefetch(keys[k].data());
       }
-      bool short_enough = true;
-      for (size_t k = i; k < i + kMd5Lanes; ++k) {
-        short_enough = short_enough && keys[k].size() <= kMd5OneBlockBytesMax;
+      const auto group = keys.subspan(i, lanes);
+      const bool short_enough = std::all_of(group.begin(), group.end(), [](std::string_view key) {
+        return key.size() <= kMd5OneBlockBytesMax;
+      });
+      uint32_t hashes[kMd5LanesMax];
+      if (short_enough) Md5Word0OfLanes(group, hashes);
+      for (size_t k = 0; k < lanes; ++k) {
+        chosen[i + k] = short_enough ? ring_.ServerAt(hashes[k]) : Choose(group[k]);
       }
-      if (short_enough) {
-        const auto hashes = Md5Word0OfFour(&keys[i]);
-        for (size_t k = 0; k < kMd5Lanes; ++k) chosen[i + k] = ring_.ServerAt(hashes[k]);
-      } else {
-        for (size_t k = i; k < i + kMd5Lanes; ++k) chosen[k] = Choose(keys[k]);
-      }
-      i += kMd5Lanes;
+      i += lanes;
     }
     for (; i < keys.size(); ++i) chosen[i] = Choose(keys[i]);
   }

@@ -26,8 +26,8 @@ constexpr int kSteps = 64;
 // The last three steps change the other three words only.
 constexpr int kStepsOfWord0 = 61;
 
-// A word of each of four texts.
-using Lanes [[gnu::vector_size(16)]] = uint32_t;
+// A word of each of several texts.
+using FourLanes [[gnu::vector_size(16)]] = uint32_t;
 
 // One step: W is a word of one text or of several. What does not depend on the step before is added
 // first, so that the chain of dependent instructions is as short as it gets.
@@ -95,6 +95,38 @@ void AddBlock(std::array<uint32_t, 4>& sums, const char* bytes) {
   std::memcpy(bytes + 56, &bits, sizeof(bits));
 }
 
+template <typename Lanes>
+[[gnu::always_inline]] inline void Word0OfLanes(const std::string_view* texts, uint32_t* words) {
+  constexpr size_t kLanes = sizeof(Lanes) / sizeof(uint32_t);
+  alignas(Lanes) uint32_t lane_words[kBlockWords][kLanes];
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    char bytes[kBlockBytes];
+    PadOneBlock(texts[lane], bytes);
+    uint32_t block[kBlockWords];
+    LoadBlock(bytes, block);
+    for (size_t i = 0; i < kBlockWords; ++i) lane_words[i][lane] = block[i];
+  }
+  Lanes block[kBlockWords];
+  std::memcpy(block, lane_words, sizeof(block));
+  Lanes state[4];
+  for (size_t i = 0; i < 4; ++i) state[i] = Lanes{} + kStart[i];
+  Steps(state, block, std::make_integer_sequence<int, kStepsOfWord0>());
+  const Lanes sums = state[0] + kStart[0];
+  std::memcpy(words, &sums, sizeof(sums));
+}
+
+#ifdef __x86_64__
+using EightLanes [[gnu::vector_size(32)]] = uint32_t;
+
+[[gnu::target("avx2")]] void Word0OfEight(const std::string_view* texts, uint32_t* words) {
+  Word0OfLanes<EightLanes>(texts, words);
+}
+
+const bool kHasWideRegisters = __builtin_cpu_supports("avx2");
+#else
+constexpr bool kHasWideRegisters = false;
+#endif
+
 }  // namespace
 
 std::array<uint32_t, 4> Md5Words(std::string_view text) {
@@ -134,24 +166,13 @@ uint32_t Md5Word0(std::string_view text) {
   return state[0] + kStart[0];
 }
 
-std::array<uint32_t, kMd5Lanes> Md5Word0OfFour(const std::string_view* texts) {
-  char bytes[kMd5Lanes][kBlockBytes];
-  uint32_t words[kMd5Lanes][kBlockWords];
-  for (size_t lane = 0; lane < kMd5Lanes; ++lane) {
-    PadOneBlock(texts[lane], bytes[lane]);
-    LoadBlock(bytes[lane], words[lane]);
-  }
-  Lanes block[kBlockWords];
-  for (size_t i = 0; i < kBlockWords; ++i) {
-    block[i] = Lanes{words[0][i], words[1][i], words[2][i], words[3][i]};
-  }
-  Lanes state[4];
-  for (size_t i = 0; i < 4; ++i) {
-    state[i] = Lanes{kStart[i], kStart[i], kStart[i], kStart[i]};
-  }
-  Steps(state, block, std::make_integer_sequence<int, kStepsOfWord0>());
-  const Lanes sums = state[0] + kStart[0];
-  return {sums[0], sums[1], sums[2], sums[3]};
+size_t Md5Lanes() { return kHasWideRegisters ? 8 : 4; }
+
+void Md5Word0OfLanes(std::span<const std::string_view> texts, uint32_t* words) {
+#ifdef __x86_64__
+  if (texts.size() == 8) return Word0OfEight(texts.data(), words);
+#endif
+  Word0OfLanes<FourLanes>(texts.data(), words);
 }
 
 }  // namespace cairn

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace cairn {
@@ -14,13 +15,16 @@ std::array<uint32_t, 4> Md5Words(std::string_view text);
 /// Md5Words(text)[0], what keys are placed by.
 uint32_t Md5Word0(std::string_view text);
 
-inline constexpr size_t kMd5Lanes = 4;
 /// The longest text that fills one block, with MD5's padding.
 inline constexpr size_t kMd5OneBlockBytesMax = 55;
 
-/// Md5Word0 of four texts at once, in the lanes of vector registers: a digest is one chain of
-/// dependent steps, which leaves most of a processor idle.
+/// How many digests are best made at once, in the lanes of vector registers: one alone is a chain
+/// of dependent steps, which leaves most of a processor idle. 4, or 8 where it has wide registers.
+size_t Md5Lanes();
+inline constexpr size_t kMd5LanesMax = 8;
+
+/// Md5Word0 of 4 texts, or of Md5Lanes().
 /// REQUIRES: no text is longer than kMd5OneBlockBytesMax
-std::array<uint32_t, kMd5Lanes> Md5Word0OfFour(const std::string_view* texts);
+void Md5Word0OfLanes(std::span<const std::string_view> texts, uint32_t* words);
 
 }  // namespace cairn

@@ -169,12 +169,17 @@ TEST_CASE("the shorter ways to a digest's first word agree with the long one at 
     const std::string text(size, static_cast<char>('a' + size % 26));
     CHECK(Md5Word0(text) == Md5Words(text)[0]);
   }
-  for (size_t size = 0; size + 3 <= kMd5OneBlockBytesMax; ++size) {
-    const std::string texts[] = {std::string(size, 'a'), std::string(size + 1, 'b'),
-                                 std::string(size + 2, 'c'), std::string(size + 3, 'd')};
-    const std::string_view views[] = {texts[0], texts[1], texts[2], texts[3]};
-    const auto words = Md5Word0OfFour(views);
-    for (size_t lane = 0; lane < 4; ++lane) CHECK(words[lane] == Md5Words(texts[lane])[0]);
+  for (const size_t lanes : {size_t{4}, Md5Lanes()}) {
+    for (size_t size = 0; size + lanes <= kMd5OneBlockBytesMax + 1; ++size) {
+      std::vector<std::string> texts;
+      for (size_t i = 0; i < lanes; ++i) {
+        texts.emplace_back(size + i, static_cast<char>('a' + i));
+      }
+      const std::vector<std::string_view> views(texts.begin(), texts.end());
+      uint32_t words[kMd5LanesMax];
+      Md5Word0OfLanes(views, words);
+      for (size_t i = 0; i < lanes; ++i) CHECK(words[i] == Md5Words(texts[i])[0]);
+    }
   }
 }
 

@@ -1,0 +1,191 @@
+// Threads that share a client's connections: who waits for one answer keeps nobody from another.
+#include <atomic>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cairn/client.h"
+#include "tests/catch.h"
+#include "tests/client/one_server.h"
+
+namespace cairn {
+namespace {
+
+ClientOptions TextOptions(std::vector<Server> servers) {
+  ClientOptions options = PatientOptions(servers[0]);
+  options.servers = std::move(servers);
+  options.protocol = ClientOptions::Protocol::kText;
+  return options;
+}
+
+std::string KeyOn(const Client& client, size_t server, int number) {
+  for (;; ++number) {
+    const std::string key = "key" + std::to_string(number);
+    if (client.ServerOf(key) == server) return key;
+  }
+}
+
+// "get <key>": the key is its value.
+void Answer(Conversation& conversation, const std::string& line) {
+  const std::string key = line.substr(std::string("get ").size());
+  conversation.Send("VALUE " + key + " 0 " + std::to_string(key.size()) + "\r\n" + key +
+                    "\r\nEND\r\n");
+}
+
+// A peer that answers the first `held` requests together, when the test lets it.
+class HoldingPeer {
+ public:
+  explicit HoldingPeer(int held) : held_(held) {}
+
+  Server server() const { return peer_.server(); }
+  void AwaitAsked(int requests) const {
+    while (asked_ < requests) std::this_thread::yield();
+  }
+  void Release() { released_ = true; }
+
+ private:
+  void Talk(Conversation& conversation) {
+    std::vector<std::string> lines;
+    while (asked_ < held_) {
+      lines.push_back(conversation.Line());
+      if (lines.back().empty()) return;
+      ++asked_;
+    }
+    while (!released_) std::this_thread::yield();
+    for (const std::string& line : lines) Answer(conversation, line);
+    for (std::string line; !(line = conversation.Line()).empty();) Answer(conversation, line);
+  }
+
+  const int held_;
+  std::atomic<int> asked_{0};
+  std::atomic<bool> released_{false};
+  ScriptedPeer peer_{[this](Conversation& conversation, int) { Talk(conversation); }};
+};
+
+ScriptedPeer::Talk Answering() {
+  return [](Conversation& conversation, int) {
+    for (std::string line; !(line = conversation.Line()).empty();) Answer(conversation, line);
+  };
+}
+
+bool Gets(Client& client, const std::string& key) {
+  const auto got = client.Get(key);
+  return got.ok() && *got == key;
+}
+
+std::future<bool> GetsLater(Client& client, const std::string& key) {
+  return std::async(std::launch::async, [&client, key] { return Gets(client, key); });
+}
+
+}  // namespace
+
+TEST_CASE("who waits for one server keeps nobody from another", "[client]") {
+  HoldingPeer slow(1);
+  ScriptedPeer quick(Answering());
+  const auto client = Client::Make(TextOptions({slow.server(), quick.server()})).value();
+  std::future<bool> waits = GetsLater(*client, KeyOn(*client, 0, 0));
+  slow.AwaitAsked(1);
+  for (int i = 0; i < 50; ++i) CHECK(Gets(*client, KeyOn(*client, 1, i)));
+  // Neither does a second one, who leads meanwhile.
+  const std::string keys[] = {KeyOn(*client, 0, 0), KeyOn(*client, 1, 0)};
+  auto both = std::async(std::launch::async, [&] {
+    const std::string_view views[] = {keys[0], keys[1]};
+    return client->GetMulti(views).hits();
+  });
+  for (int i = 0; i < 50; ++i) CHECK(Gets(*client, KeyOn(*client, 1, i)));
+  slow.Release();
+  CHECK(waits.get());
+  CHECK(both.get() == 2);
+  CHECK(Gets(*client, keys[0]));
+}
+
+TEST_CASE("what is asked while another one waits is sent at once", "[client]") {
+  HoldingPeer peer(2);
+  ScriptedPeer other(Answering());
+  const auto client = Client::Make(TextOptions({peer.server(), other.server()})).value();
+  std::future<bool> first = GetsLater(*client, KeyOn(*client, 0, 0));
+  peer.AwaitAsked(1);
+  std::future<bool> second = GetsLater(*client, KeyOn(*client, 0, 1000));
+  peer.AwaitAsked(2);
+  // Two wait now; this one leads for a moment.
+  CHECK(Gets(*client, KeyOn(*client, 1, 0)));
+  peer.Release();
+  CHECK(first.get());
+  CHECK(second.get());
+}
+
+TEST_CASE("a call that gives up leaves the wait of others alone", "[client]") {
+  HoldingPeer peer(1);
+  ScriptedPeer other(Answering());
+  const auto client = Client::Make(TextOptions({peer.server(), other.server()})).value();
+  std::future<bool> waits = GetsLater(*client, KeyOn(*client, 0, 0));
+  peer.AwaitAsked(1);
+  const CallOptions short_call = {.timeout = absl::Milliseconds(5)};
+  for (int i = 0; i < 3; ++i) {
+    CHECK(absl::IsDeadlineExceeded(client->Get(KeyOn(*client, 0, i), short_call).status()));
+    CHECK(Gets(*client, KeyOn(*client, 1, i)));
+  }
+  peer.Release();
+  CHECK(waits.get());
+  for (int i = 0; i < 3; ++i) CHECK(Gets(*client, KeyOn(*client, 0, i)));
+}
+
+TEST_CASE("threads with calls of every size each get their own answers", "[client]") {
+  constexpr int kThreads = 8;
+  constexpr int kKeys = 60;
+  constexpr int kRounds = 150;
+  ServerProcess servers[3];
+  ClientOptions options = PatientOptions(servers[0].server());
+  options.servers = {servers[0].server(), servers[1].server(), servers[2].server()};
+  const auto client = Client::Make(options).value();
+  std::vector<std::string> keys;
+  // Some are longer than what is read in one piece.
+  const auto value_of = [](const std::string& key) {
+    return key + std::string(std::hash<std::string>()(key) % 7 == 0 ? 100'000 : 10, key.back());
+  };
+  for (int i = 0; i < kKeys; ++i) {
+    keys.push_back("key" + std::to_string(i));
+    REQUIRE(client->Set(keys.back(), value_of(keys.back())).ok());
+  }
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kRounds; ++i) {
+        const size_t first = static_cast<size_t>(t * 7 + i) % kKeys;
+        const std::string& key = keys[first];
+        switch ((t + i) % 4) {
+          case 0: {
+            std::vector<std::string_view> some(keys.begin() + static_cast<long>(first), keys.end());
+            const MultiGetResult got = client->GetMulti(some);
+            for (size_t k = 0; k < some.size(); ++k) {
+              wrong += got[k].hit() && got[k].value == value_of(keys[first + k]) ? 0 : 1;
+            }
+            break;
+          }
+          case 1: {
+            // Its time is often up while others still wait on the same connection.
+            const auto got = client->Get(key, {.timeout = absl::Microseconds(50 + 10 * i)});
+            wrong += got.ok() ? (*got == value_of(key) ? 0 : 1)
+                              : (absl::IsDeadlineExceeded(got.status()) ? 0 : 1);
+            break;
+          }
+          case 2:
+            wrong += client->Set(key, value_of(key)).ok() ? 0 : 1;
+            break;
+          default: {
+            const auto got = client->Get(key);
+            wrong += got.ok() && *got == value_of(key) ? 0 : 1;
+          }
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+}
+
+}  // namespace cairn
