@@ -108,7 +108,7 @@ T AsyncResult<T>::await_resume() {
 
 }  // namespace cairn
 
-// Instantiates AsyncResult<...>. Clang takes no other kind of attribute here, and the arguments'
-// visibility without.
+// Instantiates AsyncResult<...>, before anything else does. Clang takes no other kind of attribute
+// here, and the arguments' visibility without.
 #define CAIRN_ASYNC_RESULT(...) \
   template class __attribute__((visibility("default"))) AsyncResult<__VA_ARGS__>

@@ -6,6 +6,9 @@
 
 namespace cairn {
 
+CAIRN_ASYNC_RESULT(absl::StatusOr<Fetched>);
+CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<Fetched>>);
+
 using Need = LookAsideCall::Need;
 
 /// Drives a LookAsideCall on a loop. Everything but its beginning happens there. It keeps itself
@@ -280,8 +283,5 @@ AsyncResult<std::vector<absl::StatusOr<Fetched>>> AsyncLookAside::GetMultiOrComp
   return Prepared<Results>(
       call, +[](Results&& results) { return std::move(results); });
 }
-
-CAIRN_ASYNC_RESULT(absl::StatusOr<Fetched>);
-CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<Fetched>>);
 
 }  // namespace cairn
