@@ -128,7 +128,7 @@ void AnswerReader::TakeWholeValues(std::string_view* input) {
     if (answer.state != AnswerState::kPending) return;
     untouched_ = false;
     char* const copy = part_->call->arena.Allocate(bytes);
-    std::memcpy(copy, value, bytes);
+    if (bytes > 0) std::memcpy(copy, value, bytes);
     answer.data = copy;
     answer.size = bytes;
     answer.flags = static_cast<uint32_t>(flags);

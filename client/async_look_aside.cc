@@ -6,6 +6,12 @@
 
 namespace cairn {
 
+// async.cc has these. Made here as well they would be hidden, and hide those.
+extern CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
+extern CAIRN_ASYNC_RESULT(absl::StatusOr<LeasedItem>);
+extern CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<bool>>);
+extern CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<LeasedItem>>);
+
 CAIRN_ASYNC_RESULT(absl::StatusOr<Fetched>);
 CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<Fetched>>);
 
