@@ -86,10 +86,12 @@ __attribute__((no_sanitize("thread"))) T LoadRacy(const T& from) {
 /// unchanged has copied what was there.
 __attribute__((no_sanitize("thread"))) inline void LoadWords(const char* from, char* to,
                                                              size_t bytes) {
-  using Block = uint64_t __attribute__((vector_size(16), aligned(4), may_alias));
   const auto copy =
       [](const char* source, char* target) __attribute__((no_sanitize("thread"), always_inline)) {
-    *reinterpret_cast<Block*>(target) = *reinterpret_cast<const Block*>(source);
+    // Through a vector that need not be aligned: one load and one store.
+    uint64_t block __attribute__((vector_size(16)));
+    __builtin_memcpy(&block, source, sizeof block);
+    __builtin_memcpy(target, &block, sizeof block);
   };
   const char* const end = from + bytes;
   for (; from + 64 <= end; from += 64, to += 64) {
