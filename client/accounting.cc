@@ -44,9 +44,9 @@ void Count(const Part& part, const KeyCounts& counts, ConnectionCounters* to) {
 
 }  // namespace
 
-void CountAnswered(const Part& part, size_t done, size_t refused, ConnectionCounters* counters) {
+void CountAnswered(Part& part, size_t done, size_t refused, ConnectionCounters* counters) {
   const size_t keys = KeysOf(part);
-  if (part.call->abandoned.load(std::memory_order_relaxed)) {
+  if (part.counted.exchange(true, std::memory_order_relaxed)) {
     counters->late.Add(keys);
     return;
   }
@@ -57,9 +57,8 @@ void CountAnswered(const Part& part, size_t done, size_t refused, ConnectionCoun
   if (keys > 0) Count(part, {done, refused, keys}, counters);
 }
 
-void CountNotReached(const Part& part, Ending why, ConnectionCounters* counters) {
-  // Its caller has counted them.
-  if (part.call->abandoned.load(std::memory_order_relaxed)) return;
+void CountNotReached(Part& part, Ending why, ConnectionCounters* counters) {
+  if (part.counted.exchange(true, std::memory_order_relaxed)) return;
   const KeyCounts counts = CountKeys(part, false);
   Count(part, counts, counters);
   counters->not_reached[static_cast<size_t>(why)].Add(KeysOf(part) - counts.answered);
@@ -67,8 +66,8 @@ void CountNotReached(const Part& part, Ending why, ConnectionCounters* counters)
 
 void Abandon(Call& call, const std::vector<std::unique_ptr<ServerState>>& servers) {
   call.abandoned.store(true, std::memory_order_relaxed);
-  for (const Part& part : call.parts) {
-    if (part.done.load(std::memory_order_acquire)) continue;
+  for (Part& part : call.parts) {
+    if (part.counted.exchange(true, std::memory_order_relaxed)) continue;
     servers[part.server]->counters().CountCallTimeout(KeysOf(part));
   }
 }

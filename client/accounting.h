@@ -25,13 +25,13 @@ struct KeyCounts {
 /// Looks at every answer: for parts that did not end well, and for tracers.
 KeyCounts CountKeys(const Part& part, bool answered);
 
-/// Counts a part that ended. Of one that was answered the connection's reader knows `done` and
-/// `refused`.
-void CountAnswered(const Part& part, size_t done, size_t refused, ConnectionCounters* counters);
-void CountNotReached(const Part& part, Ending why, ConnectionCounters* counters);
+/// Counts a part that ended, unless its caller has counted it. Of one that was answered the
+/// connection's reader knows `done` and `refused`.
+void CountAnswered(Part& part, size_t done, size_t refused, ConnectionCounters* counters);
+void CountNotReached(Part& part, Ending why, ConnectionCounters* counters);
 
 /// The call's time is up before its parts are over: its caller goes, and counts what it did not
-/// get.
+/// get, unless that has ended in this very moment.
 void Abandon(Call& call, const std::vector<std::unique_ptr<ServerState>>& servers);
 
 /// Tells of a part that ended.

@@ -72,6 +72,7 @@ size_t Part::Clear() {
   success = {};
   status = absl::OkStatus();
   done.store(false, std::memory_order_relaxed);
+  counted.store(false, std::memory_order_relaxed);
   return text.capacity() + meta.capacity() + keys.capacity() * sizeof(Key);
 }
 

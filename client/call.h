@@ -60,7 +60,8 @@ struct Answer {
     uint32_t seconds_left;  ///< With kHit of AnswerShape::kLease.
   };
   AnswerState state = AnswerState::kPending;
-  uint8_t lease = 0;  ///< kLease...
+  uint8_t lease = 0;     ///< kLease...
+  bool damaged = false;  ///< With kFailed: there is a value, which could not be unpacked.
 };
 
 /// What stands in the place of a value while it is computed is none.
@@ -112,6 +113,8 @@ struct Part {
   absl::Status status;  ///< Not ok: why the answers that are pending did not come.
   std::vector<absl::Status> errors;
   std::atomic<bool> done{false};
+  /// Its keys were counted: by who ended it, or by a caller who went before. The first counts.
+  std::atomic<bool> counted{false};
 
   /// As new, but for the memory it has. Says how much that is.
   size_t Clear();

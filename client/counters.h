@@ -60,7 +60,7 @@ enum class Ending : uint8_t {
 inline constexpr size_t kEndings = 7;
 
 /// What one connection counts: its driver's alone to write. Not shared between two connections at
-/// the same time, so that nothing is counted with a locked instruction.
+/// the same time, so that no key is counted with a locked instruction.
 struct alignas(64) ConnectionCounters {
   Tally hits;
   Tally misses;

@@ -1,5 +1,6 @@
 // Leases of many keys at once: a question for all of them, and then, one after the other, what the
 // keys of servers without the meta protocol need besides.
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -86,21 +87,34 @@ Step<Client::Leases::Items> Client::Leases::GetMulti(Impl* impl,
         return keys[i].size();
       });
   return Step<Items>::Ask(std::move(request), [impl, kept = Keys(keys, run == nullptr),
-                                               ttl = options.lease](const ResultImpl& result) {
+                                               options](const ResultImpl& result) {
     Rest<LeasedItem> rest;
+    std::vector<std::pair<size_t, uint64_t>> spoilt;  // keys, and CAS numbers of what is there
     rest.outcomes.reserve(result.call->answers.size());
     for (size_t i = 0; i < result.call->answers.size(); ++i) {
+      const Answer& answer = result.call->answers[i];
+      if (IsSpoilt(answer, options)) {
+        spoilt.emplace_back(i, answer.number);
+        rest.left.push_back(i);
+      }
       if (absl::Status status = result.StatusOf(i); !status.ok()) {
         rest.outcomes.emplace_back(std::move(status));
         continue;
       }
       const bool meta = SpokeMeta(result, i);
       const AnswerState state = result.StateOf(i);
-      if (state != AnswerState::kHit && !meta && WholeSeconds(ttl) > 0) rest.left.push_back(i);
-      rest.outcomes.emplace_back(ItemOf(result.call->answers[i], state, meta));
+      if (state != AnswerState::kHit && !meta && WholeSeconds(options.lease) > 0) {
+        rest.left.push_back(i);
+      }
+      rest.outcomes.emplace_back(ItemOf(answer, state, meta));
     }
     if (!rest.left.empty()) {
-      rest.begin = [impl, kept, ttl](size_t i) { return ByLock(impl, kept[i], ttl); };
+      rest.begin = [impl, kept, options, spoilt = std::move(spoilt)](size_t i) {
+        const auto found =
+            std::lower_bound(spoilt.begin(), spoilt.end(), std::pair(i, uint64_t{0}));
+        if (found == spoilt.end() || found->first != i) return ByLock(impl, kept[i], options.lease);
+        return GetAnew(impl, kept[i], found->second, options);
+      };
     }
     return RunRest(std::move(rest));
   });

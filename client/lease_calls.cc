@@ -170,27 +170,58 @@ StoreRequest Client::Leases::RequestFor(const LeasedStore& store) {
   return request;
 }
 
-Step<absl::StatusOr<LeasedItem>> Client::Leases::Get(Impl* impl, std::string_view key,
-                                                     const LeaseOptions& options) {
-  using Got = Step<absl::StatusOr<LeasedItem>>;
+// A win whose answer is lost is nobody's for as long as a lease lasts: it is not asked twice.
+ResultImpl Client::Leases::Ask(Impl* impl, std::string_view key, const LeaseOptions& options) {
   const int64_t lease = WholeSeconds(options.lease);
   const int64_t ahead = WholeSeconds(options.refresh_ahead);
-  // A win whose answer is lost is nobody's for as long as a lease lasts: it is not asked twice.
-  ResultImpl request = impl->operations().Ask(
-      key, AnswerShape::kLease, lease == 0,
-      [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
-  return Got::Ask(std::move(request),
-                  [impl, key = std::string(key), ttl = options.lease](ResultImpl result) {
-                    if (absl::Status status = result.StatusOf(0); !status.ok()) {
-                      return Got::Over(std::move(status));
-                    }
-                    const bool meta = SpokeMeta(result, 0);
-                    const AnswerState state = result.StateOf(0);
-                    if (state != AnswerState::kHit && !meta && WholeSeconds(ttl) > 0) {
-                      return ByLock(impl, key, ttl);
-                    }
-                    return Got::Over(ItemOf(result.call->answers[0], state, meta));
-                  });
+  return impl->operations().Ask(key, AnswerShape::kLease, lease == 0, [&](RequestWriter& writer) {
+    writer.LeaseRead(key, lease, ahead, 0);
+  });
+}
+
+bool Client::Leases::IsSpoilt(const Answer& answer, const LeaseOptions& options) {
+  return answer.damaged && WholeSeconds(options.lease) > 0;
+}
+
+Step<absl::StatusOr<LeasedItem>> Client::Leases::Get(Impl* impl, std::string_view key,
+                                                     const LeaseOptions& options) {
+  return Step<absl::StatusOr<LeasedItem>>::Ask(
+      Ask(impl, key, options), [impl, key = std::string(key), options](const ResultImpl& result) {
+        const Answer& answer = result.call->answers[0];
+        if (IsSpoilt(answer, options)) return GetAnew(impl, key, answer.number, options);
+        return Got(impl, key, options, result);
+      });
+}
+
+Step<absl::StatusOr<LeasedItem>> Client::Leases::GetAnew(Impl* impl, std::string_view key,
+                                                         uint64_t cas,
+                                                         const LeaseOptions& options) {
+  using Gets = Step<absl::StatusOr<LeasedItem>>;
+  ResultImpl removal =
+      impl->operations().Ask(key, AnswerShape::kWord, false, [&](RequestWriter& writer) {
+        if (cas == 0) return writer.Delete(key, 0);  // the server has no CAS numbers
+        writer.DeleteIf(key, cas, 0);
+      });
+  return Gets::Ask(std::move(removal), [impl, key = std::string(key), options](ResultImpl removed) {
+    const absl::StatusOr<bool> done = WasDone(std::move(removed));
+    if (!done.ok()) return Gets::Over(done.status());
+    return Gets::Ask(Ask(impl, key, options), [impl, key, options](const ResultImpl& result) {
+      return Got(impl, key, options, result);
+    });
+  });
+}
+
+Step<absl::StatusOr<LeasedItem>> Client::Leases::Got(Impl* impl, std::string_view key,
+                                                     const LeaseOptions& options,
+                                                     const ResultImpl& result) {
+  using Gets = Step<absl::StatusOr<LeasedItem>>;
+  if (absl::Status status = result.StatusOf(0); !status.ok()) return Gets::Over(std::move(status));
+  const bool meta = SpokeMeta(result, 0);
+  const AnswerState state = result.StateOf(0);
+  if (state != AnswerState::kHit && !meta && WholeSeconds(options.lease) > 0) {
+    return ByLock(impl, key, options.lease);
+  }
+  return Gets::Over(ItemOf(result.call->answers[0], state, meta));
 }
 
 Step<absl::StatusOr<bool>> Client::Leases::Set(Impl* impl, std::string_view key,

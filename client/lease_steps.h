@@ -58,6 +58,15 @@ class CAIRN_HIDDEN Client::Leases {
   static Step<absl::StatusOr<LeasedItem>> ByLock(Impl* impl, std::string_view key,
                                                  absl::Duration lease);
   static Step<absl::StatusOr<LeasedItem>> TakenBy(ResultImpl read);
+  /// Whether a value is there that nobody can read. Without a lease nothing is done about it.
+  static bool IsSpoilt(const Answer& answer, const LeaseOptions& options);
+  /// Takes it away, if it still is the one with that CAS number, and asks for the key again.
+  static Step<absl::StatusOr<LeasedItem>> GetAnew(Impl* impl, std::string_view key, uint64_t cas,
+                                                  const LeaseOptions& options);
+  static Step<absl::StatusOr<LeasedItem>> Got(Impl* impl, std::string_view key,
+                                              const LeaseOptions& options,
+                                              const ResultImpl& result);
+  static ResultImpl Ask(Impl* impl, std::string_view key, const LeaseOptions& options);
   static LeasedItem ItemOf(const Answer& answer, AnswerState state, bool meta);
   static StoreRequest RequestFor(const LeasedStore& store);
   static ResultImpl DeleteLock(Impl* impl, std::string_view key);

@@ -32,6 +32,7 @@ void ResultImpl::Unpack() {
       errors.push_back(absl::DataLossError("a compressed value that is damaged, or too long"));
       answer.error = static_cast<uint32_t>(errors.size() - 1);
       answer.state = AnswerState::kFailed;
+      answer.damaged = true;
       continue;
     }
     answer.data = value.get();
