@@ -96,6 +96,8 @@ absl::Status Detached(const absl::Status& status) {
   return status.ok() ? absl::OkStatus() : absl::Status(status.code(), status.message());
 }
 
+absl::Status CallTimedOut() { return absl::DeadlineExceededError("the call's timeout passed"); }
+
 bool Call::Finish(Part& part, const absl::Status& status) {
   part.status = Detached(status);
   part.done.store(true, std::memory_order_release);

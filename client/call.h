@@ -41,6 +41,9 @@ enum class AnswerState : uint8_t {
 /// which need not meet at its reference count.
 absl::Status Detached(const absl::Status& status);
 
+/// Why the answers of a call whose time is up did not come.
+absl::Status CallTimedOut();
+
 /// What the meta protocol says about the right to compute a value.
 inline constexpr uint8_t kLeaseWon = 1;    ///< W: it is the asker's.
 inline constexpr uint8_t kLeaseTaken = 2;  ///< Z: it is somebody else's.

@@ -159,7 +159,8 @@ void Connection::StartBatch(Clock::time_point now) {
     Part* const part = queue_.front();
     queue_.pop_front();
     if (part->call->abandoned.load(std::memory_order_relaxed)) {
-      Finish(part, absl::CancelledError("its caller has gone"), Ending::kCancelled, now);
+      // Its caller may be about to look at it.
+      Finish(part, CallTimedOut(), Ending::kCancelled, now);
       continue;
     }
     // Requests were written for the dialect that the server spoke last; it may be another program

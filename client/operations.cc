@@ -103,7 +103,7 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
     for (RequestWriter& writer : writers) writer.End();
     if (run != nullptr && !run(call)) {
       // What was not begun shares the fate of what was not finished.
-      result.RefuseFrom(begin, absl::DeadlineExceededError("the call's timeout passed"));
+      result.RefuseFrom(begin, CallTimedOut());
       break;
     }
   }
@@ -311,7 +311,7 @@ absl::Status FirstFailure(ResultImpl&& result) {
   if (!result.refused.empty()) return std::move(result.refused[0]);
   for (const Part& part : result.call->parts) {
     if (!part.done.load(std::memory_order_acquire)) {
-      return absl::DeadlineExceededError("the call's timeout passed");
+      return CallTimedOut();
     }
     if (!part.status.ok()) return Detached(part.status);
     if (!part.errors.empty()) return Detached(part.errors[0]);

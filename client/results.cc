@@ -45,7 +45,7 @@ void ResultImpl::Unpack() {
 absl::Status ResultImpl::StatusOf(size_t i) const {
   const Answer& answer = call->answers[i];
   if (answer.part == kNoPart) return refused[answer.error];
-  if (!PartDone(answer.part)) return absl::DeadlineExceededError("the call's timeout passed");
+  if (!PartDone(answer.part)) return CallTimedOut();
   const Part& part = call->parts[answer.part];
   if (answer.state == AnswerState::kFailed) return Detached(part.errors[answer.error]);
   return answer.state == AnswerState::kPending ? Detached(part.status) : absl::OkStatus();

@@ -3,10 +3,12 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
@@ -150,42 +152,52 @@ TEST_CASE("threads with calls of every size each get their own answers", "[clien
     keys.push_back("key" + std::to_string(i));
     REQUIRE(client->Set(keys.back(), value_of(keys.back())).ok());
   }
-  std::atomic<int> wrong{0};
+  std::mutex mutex;
+  std::vector<std::string> wrong;
+  const auto expect = [&](bool right, auto... what) {
+    if (right) return;
+    const std::lock_guard lock(mutex);
+    wrong.push_back(absl::StrCat(what...));
+  };
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kRounds; ++i) {
         const size_t first = static_cast<size_t>(t * 7 + i) % kKeys;
         const std::string& key = keys[first];
+        const std::string value = value_of(key);
         switch ((t + i) % 4) {
           case 0: {
             std::vector<std::string_view> some(keys.begin() + static_cast<long>(first), keys.end());
             const MultiGetResult got = client->GetMulti(some);
             for (size_t k = 0; k < some.size(); ++k) {
-              wrong += got[k].hit() && got[k].value == value_of(keys[first + k]) ? 0 : 1;
+              expect(got[k].hit() && got[k].value == value_of(keys[first + k]), "many: ",
+                     got.status(k).ToString(), ", ", got[k].value.size(), " bytes");
             }
             break;
           }
           case 1: {
             // Its time is often up while others still wait on the same connection.
             const auto got = client->Get(key, {.timeout = absl::Microseconds(50 + 10 * i)});
-            wrong += got.ok() ? (*got == value_of(key) ? 0 : 1)
-                              : (absl::IsDeadlineExceeded(got.status()) ? 0 : 1);
+            expect(got.ok() ? *got == value : absl::IsDeadlineExceeded(got.status()),
+                   "in haste: ", got.status().ToString());
             break;
           }
-          case 2:
-            wrong += client->Set(key, value_of(key)).ok() ? 0 : 1;
+          case 2: {
+            const absl::Status set = client->Set(key, value);
+            expect(set.ok(), "set: ", set.ToString());
             break;
+          }
           default: {
             const auto got = client->Get(key);
-            wrong += got.ok() && *got == value_of(key) ? 0 : 1;
+            expect(got.ok() && *got == value, "one: ", got.status().ToString());
           }
         }
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  CHECK(wrong == 0);
+  CHECK(wrong == std::vector<std::string>());
 }
 
 }  // namespace cairn

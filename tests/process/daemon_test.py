@@ -96,7 +96,7 @@ class Daemon(unittest.TestCase):
         self.addCleanup(server.kill)
         client = checks.until(self.connect, "it accepts")
         client.close()
-        self.assertIn(path, server.log())
+        checks.until(lambda: path in server.log(), "it says so")
         server.stop()
 
     @unittest.skipUnless(checks.is_root(), "needs root")
