@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <ctime>
 #include <limits>
@@ -27,20 +28,24 @@ timespec ToTimespec(Clock::duration since) {
 
 }  // namespace
 
-void Waiter::Signal() {
-  word_.store(1, std::memory_order_release);
-  syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+void Bell::Ring(uint32_t bits) {
+  rings_.fetch_add(1, std::memory_order_release);
+  syscall(SYS_futex, &rings_, FUTEX_WAKE_BITSET_PRIVATE, std::numeric_limits<int>::max(), nullptr,
+          nullptr, bits);
 }
 
-bool Waiter::WaitUntil(Clock::time_point deadline) {
+bool Bell::WaitUntil(const Waiter& waiter, Clock::time_point deadline) {
   // steady_clock is CLOCK_MONOTONIC, which is what this operation's timeout is on.
   const timespec time = ToTimespec(deadline.time_since_epoch());
-  while (word_.load(std::memory_order_acquire) == 0) {
-    const long result = syscall(SYS_futex, &word_, FUTEX_WAIT_BITSET_PRIVATE, 0, &time, nullptr,
-                                FUTEX_BITSET_MATCH_ANY);
-    if (result != 0 && errno == ETIMEDOUT) return word_.load(std::memory_order_acquire) != 0;
+  for (;;) {
+    // In this order: who is called after the second line is seen not to be, is rung for after the
+    // first.
+    const uint32_t rings = rings_.load(std::memory_order_acquire);
+    if (waiter.called.load(std::memory_order_acquire)) return true;
+    const long result =
+        syscall(SYS_futex, &rings_, FUTEX_WAIT_BITSET_PRIVATE, rings, &time, nullptr, waiter.bit);
+    if (result != 0 && errno == ETIMEDOUT) return waiter.called.load(std::memory_order_acquire);
   }
-  return true;
 }
 
 absl::StatusOr<std::unique_ptr<Channel>> Channel::Make(
@@ -89,22 +94,24 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
 }
 
 void Channel::AddWaiter(Waiter& waiter, Call& call) {
-  waiter.Reset();
   waiter.call = &call;
   waiter.leads = false;
+  waiter.bit = next_bit_;
+  next_bit_ = std::rotl(next_bit_, 1);
+  waiter.called.store(false, std::memory_order_relaxed);
   call.waiter = &waiter;
   waiting_.push_back(&waiter);
 }
 
 // True when it is to lead; otherwise its call is done, or its time up.
 bool Channel::Await(Waiter& waiter, Clock::time_point deadline) {
-  if (!waiter.WaitUntil(deadline)) {
+  if (!bell_.WaitUntil(waiter, deadline)) {
     {
       MutexLock lock(&mutex_);
       if (RemoveWaiter(&waiter)) return false;
     }
-    // Chosen or answered in this very moment: the signal is on its way.
-    waiter.WaitUntil(Clock::time_point::max());
+    // Chosen or answered in this very moment: it is about to be called.
+    bell_.WaitUntil(waiter, Clock::time_point::max());
   }
   return waiter.leads;
 }
@@ -123,6 +130,7 @@ void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::tim
     TakeInbox(now);
     Deliver();
     if (call.finished() || now >= deadline) break;
+    RingForCalled();
     switch (WaitForAnswers(call, waiter, now, deadline)) {
       case Next::kReturn:
         return;
@@ -313,30 +321,40 @@ void Channel::Deliver() {
     MutexLock lock(&mutex_);
     for (Call* call : finished_) {
       Waiter* const waiter = call->waiter;
-      if (waiter != nullptr && RemoveWaiter(waiter)) to_signal_.push_back(waiter);
+      if (waiter != nullptr && RemoveWaiter(waiter)) to_call_.push_back(waiter);
     }
   }
-  for (Waiter* waiter : to_signal_) waiter->Signal();
-  to_signal_.clear();
+  for (Waiter* waiter : to_call_) {
+    called_bits_ |= waiter->bit;
+    waiter->called.store(true, std::memory_order_release);
+  }
+  to_call_.clear();
   for (Call* call : finished_) call->Unref();
   finished_.clear();
 }
 
+void Channel::RingForCalled() {
+  if (called_bits_ != 0) bell_.Ring(std::exchange(called_bits_, 0));
+}
+
 void Channel::HandOver() {
   const bool receiver_suffices = receiving_ != nullptr && !OthersAwait(receiving_);
-  Waiter* next = nullptr;
+  uint32_t bits = std::exchange(called_bits_, 0);
   {
     MutexLock lock(&mutex_);
     const bool nothing_new = inbox_.empty() && !has_received_;
     if (waiting_.empty() || (receiver_suffices && nothing_new)) {
       led_ = false;
-      return;
+    } else {
+      Waiter* const next = waiting_.front();
+      RemoveWaiter(next);
+      next->leads = true;
+      bits |= next->bit;
+      // From here on the leader's things are no longer this thread's.
+      next->called.store(true, std::memory_order_release);
     }
-    next = waiting_.front();
-    RemoveWaiter(next);
-    next->leads = true;
   }
-  next->Signal();
+  if (bits != 0) bell_.Ring(bits);
 }
 
 }  // namespace cairn

@@ -15,20 +15,27 @@
 namespace cairn {
 
 /// A thread that waits for its call while another one does the work. One a thread, for its life.
-class Waiter {
- public:
-  /// Before others may Signal().
-  void Reset() { word_.store(0, std::memory_order_relaxed); }
-  void Signal();
-  /// False when `deadline` passed first.
-  bool WaitUntil(Clock::time_point deadline);
-
+struct Waiter {
   Call* call = nullptr;
-  bool leads =
-      false;  ///< Signalled because it is to do the work now, not because its call is done.
+  /// Called because it is to do the work now, not because its call is done.
+  bool leads = false;
+  uint32_t bit = 0;  ///< Few waiters have the same.
+  /// Set last: from then on the thread may be gone.
+  std::atomic<bool> called{false};
+};
+
+/// What the threads of a channel sleep by: it wakes many of them with one system call, which spares
+/// more than the calls. A thread that is woken by one of its own may take the processor from who
+/// still has others to wake. Thread-safe.
+class Bell {
+ public:
+  /// Wakes those who were called and have one of `bits`. Others who have sleep on.
+  void Ring(uint32_t bits);
+  /// Until it is called; false when `deadline` passed first.
+  bool WaitUntil(const Waiter& waiter, Clock::time_point deadline);
 
  private:
-  std::atomic<uint32_t> word_{0};
+  std::atomic<uint32_t> rings_{0};
 };
 
 /// A connection to every server, and the thread that drives them: always one of those that wait for
@@ -64,6 +71,7 @@ class Channel {
   bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);
   void Poll(Clock::time_point now, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   void Deliver() ABSL_LOCKS_EXCLUDED(mutex_);
+  void RingForCalled();
 
   // What a leader does that has something to wait for.
   enum class Next : uint8_t {
@@ -84,12 +92,14 @@ class Channel {
   bool RemoveWaiter(Waiter* waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int wake_fd_;
+  Bell bell_;
 
   // The leader's alone.
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<Part*> taken_;
   std::vector<Call*> finished_;
-  std::vector<Waiter*> to_signal_;
+  std::vector<Waiter*> to_call_;
+  uint32_t called_bits_ = 0;  // of whom the bell was not rung for yet
   Connection* receiving_ = nullptr;  // from which a thread receives, or has received
 
   Mutex mutex_;
@@ -99,6 +109,7 @@ class Channel {
   std::vector<bool> window_open_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
   std::vector<Part*> inbox_ ABSL_GUARDED_BY(mutex_);
   std::vector<Waiter*> waiting_ ABSL_GUARDED_BY(mutex_);
+  uint32_t next_bit_ ABSL_GUARDED_BY(mutex_) = 1;
   bool has_received_ ABSL_GUARDED_BY(mutex_) = false;  // what receiving_ does not know yet:
   Connection::Received received_ ABSL_GUARDED_BY(mutex_);
 };
