@@ -99,7 +99,7 @@ class Channel {
   std::vector<Part*> taken_;
   std::vector<Call*> finished_;
   std::vector<Waiter*> to_call_;
-  uint32_t called_bits_ = 0;  // of whom the bell was not rung for yet
+  uint32_t called_bits_ = 0;         // of whom the bell was not rung for yet
   Connection* receiving_ = nullptr;  // from which a thread receives, or has received
 
   Mutex mutex_;

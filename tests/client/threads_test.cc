@@ -171,8 +171,8 @@ TEST_CASE("threads with calls of every size each get their own answers", "[clien
             std::vector<std::string_view> some(keys.begin() + static_cast<long>(first), keys.end());
             const MultiGetResult got = client->GetMulti(some);
             for (size_t k = 0; k < some.size(); ++k) {
-              expect(got[k].hit() && got[k].value == value_of(keys[first + k]), "many: ",
-                     got.status(k).ToString(), ", ", got[k].value.size(), " bytes");
+              expect(got[k].hit() && got[k].value == value_of(keys[first + k]),
+                     "many: ", got.status(k).ToString(), ", ", got[k].value.size(), " bytes");
             }
             break;
           }
