@@ -20,7 +20,7 @@ namespace cairn {
 class AsyncCall;
 class Call;
 class ValueCodec;
-class Waiter;
+struct Waiter;
 
 using Clock = std::chrono::steady_clock;
 

@@ -155,7 +155,7 @@ TEST_CASE("An explicit CAS of any width is kept by items of any size") {
   }
 }
 
-TEST_CASE("Many large uploads at once find memory as long as anything can be evicted") {
+TEST_CASE("Many large uploads at once find memory as long as anything can be evicted", "[one_thread]") {
   Config config = StoreFixture::SmallConfig();
   config.memory_limit_bytes = uint64_t{64} << 20;
   config.shard_count = 4;
@@ -268,7 +268,7 @@ uint64_t ResidentBytes() {
   return resident * 4096;
 }
 
-TEST_CASE("Resident memory follows the limit down and up") {
+TEST_CASE("Resident memory follows the limit down and up", "[one_thread]") {
   Config config = StoreFixture::SmallConfig();
   config.memory_limit_bytes = uint64_t{128} << 20;
   config.shard_count = 4;
@@ -339,7 +339,7 @@ TEST_CASE("Limits that do not fit each other are refused") {
   CHECK(Store::Create(config).status().code() == absl::StatusCode::kInvalidArgument);
 }
 
-TEST_CASE("Expired memory is reused before anything alive is evicted") {
+TEST_CASE("Expired memory is reused before anything alive is evicted", "[one_thread]") {
   for (const bool crawling : {false, true}) {
     Config config = StoreFixture::SmallConfig();
     config.memory_limit_bytes = uint64_t{16} << 20;
@@ -385,7 +385,7 @@ TEST_CASE("Free slots of one size make room for another without evicting") {
   CHECK(f.store().Stats().evictions == evicted);
 }
 
-TEST_CASE("After a change of sizes the memory serves the new ones") {
+TEST_CASE("After a change of sizes the memory serves the new ones", "[one_thread]") {
   Config config = StoreFixture::SmallConfig();
   config.memory_limit_bytes = uint64_t{16} << 20;
   uint64_t from_empty[3];

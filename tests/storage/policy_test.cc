@@ -38,7 +38,7 @@ class Reader {
   int missed_ = 0;
 };
 
-TEST_CASE("A scan that is never read again leaves alone what is read") {
+TEST_CASE("A scan that is never read again leaves alone what is read", "[one_thread]") {
   StoreFixture f(PolicyConfig());
   Reader reader(&f);
   std::mt19937_64 random(3);
@@ -54,7 +54,7 @@ TEST_CASE("A scan that is never read again leaves alone what is read") {
   CHECK(reader.TakeMissRatio() < 0.01);
 }
 
-TEST_CASE("Large values that are rarely read do not push out small ones that are read") {
+TEST_CASE("Large values that are rarely read do not push out small ones that are read", "[one_thread]") {
   StoreFixture f(PolicyConfig());
   Reader small(&f);
   Reader large(&f);
@@ -68,7 +68,7 @@ TEST_CASE("Large values that are rarely read do not push out small ones that are
   CHECK(small.TakeMissRatio() < 0.05);
 }
 
-TEST_CASE("Of values that are read as often the smaller ones are kept, in pages and in pieces") {
+TEST_CASE("Of values that are read as often the smaller ones are kept, in pages and in pieces", "[one_thread]") {
   StoreFixture f(PolicyConfig());
   // Each size alone would fill three quarters of the memory.
   constexpr uint64_t kSizes[] = {250, 2500, 25000};
@@ -96,7 +96,7 @@ TEST_CASE("Of values that are read as often the smaller ones are kept, in pages 
   CHECK(f.store().CheckInvariants().ok());
 }
 
-TEST_CASE("Small values have time to be read again while large ones fill the memory") {
+TEST_CASE("Small values have time to be read again while large ones fill the memory", "[one_thread]") {
   StoreFixture f(PolicyConfig());
   Reader reader(&f);
   constexpr int kSmall = 2000;
@@ -111,7 +111,7 @@ TEST_CASE("Small values have time to be read again while large ones fill the mem
   CHECK(reader.TakeMissRatio() < 0.01);
 }
 
-TEST_CASE("What is no longer read makes room for what is") {
+TEST_CASE("What is no longer read makes room for what is", "[one_thread]") {
   StoreFixture f(PolicyConfig());
   Reader reader(&f);
   std::mt19937_64 random(5);
@@ -127,7 +127,7 @@ TEST_CASE("What is no longer read makes room for what is") {
   }
 }
 
-TEST_CASE("A large item that is read is kept whole") {
+TEST_CASE("A large item that is read is kept whole", "[one_thread]") {
   StoreFixture f(PolicyConfig());
   REQUIRE(f.Set("kept", Pattern(200000, 7)) == StoreStatus::kStored);
   for (int i = 0; i < 300000; ++i) {

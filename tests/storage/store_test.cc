@@ -52,7 +52,7 @@ TEST_CASE("Keys of 1 and of 250 bytes with any bytes are kept apart") {
   CHECK(f.Get(std::string(kMaxKeyBytes - 1, '\0')) == "3");
 }
 
-TEST_CASE("A full store evicts and goes on storing, small and large") {
+TEST_CASE("A full store evicts and goes on storing, small and large", "[one_thread]") {
   StoreFixture f;
   for (int i = 0; i < 200000; ++i) {
     REQUIRE(f.Set("small" + std::to_string(i), Pattern(100)) == StoreStatus::kStored);
