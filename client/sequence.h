@@ -119,7 +119,7 @@ AsyncResult<T> Prepared(AsyncClient& client, Sequence<Outcome> sequence,
 
 template <typename T>
 AsyncResult<T> Prepared(AsyncClient& client, Sequence<T> sequence) {
-  return Prepared<T, T>(client, std::move(sequence), [](T outcome) { return std::move(outcome); });
+  return Prepared<T, T>(client, std::move(sequence), [](T outcome) { return outcome; });
 }
 
 }  // namespace cairn
