@@ -51,6 +51,20 @@ struct Sequence {
             }};
   }
 
+  /// Goes on with another sequence when this one is over, which `then` makes of its outcome.
+  template <typename Next>
+  auto Then(Next then) && -> decltype(then(std::declval<T>())) {
+    using Following = decltype(then(std::declval<T>()));
+    if (outcome.has_value()) return then(*std::move(outcome));
+    return Following{
+        std::nullopt,
+        [wait = std::move(wait), then](Client& client) { return wait(client).Then(then); },
+        [begin = std::move(begin), then](AsyncClient& client, std::function<void(Following)> next) {
+          begin(client,
+                [then, next = std::move(next)](Sequence now) { next(std::move(now).Then(then)); });
+        }};
+  }
+
   std::optional<T> outcome;
   std::function<Sequence(Client&)> wait;  ///< Without an outcome: what to do, either way.
   std::function<void(AsyncClient&, std::function<void(Sequence)>)> begin;
