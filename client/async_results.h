@@ -15,6 +15,7 @@ namespace cairn {
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<std::string>>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Item>>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<uint64_t>>);
+extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::string>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<uint64_t>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<CasOutcome>);

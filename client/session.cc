@@ -9,7 +9,6 @@
 
 namespace cairn {
 
-CAIRN_ASYNC_RESULT(absl::StatusOr<std::string>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Sessions::Session>>);
 
 namespace {
