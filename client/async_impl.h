@@ -106,6 +106,36 @@ T AsyncResult<T>::await_resume() {
   return state_->Outcome();
 }
 
+/// What the library's other classes make AsyncResults with, on the loop of an AsyncClient.
+class CAIRN_HIDDEN AsyncBuilder {
+ public:
+  /// Null: there is no loop, and every call of `client` fails at once with its status().
+  static EventDriver* DriverOf(const AsyncClient& client) {
+    return client.loop_->driver.ok() ? client.loop_->driver->get() : nullptr;
+  }
+
+  /// What is known without asking anybody.
+  template <typename T>
+  static AsyncResult<T> Known(const AsyncClient& client, T outcome) {
+    auto state = std::make_unique<typename AsyncResult<T>::State>();
+    state->driver = DriverOf(client);
+    state->deadline = Clock::time_point::max();
+    state->outcome = std::move(outcome);
+    return AsyncResult<T>(std::move(state));
+  }
+
+  /// What is made of several calls: `begin` begins it, and has the outcome told on the loop's
+  /// thread. REQUIRES: there is a loop.
+  template <typename T>
+  static AsyncResult<T> Begun(const AsyncClient& client,
+                              std::function<void(std::function<void(T)>)> begin) {
+    auto state = std::make_unique<typename AsyncResult<T>::State>();
+    state->driver = DriverOf(client);
+    state->begin = std::move(begin);
+    return AsyncResult<T>(std::move(state));
+  }
+};
+
 }  // namespace cairn
 
 // Instantiates AsyncResult<...>, before anything else does. Clang takes no other kind of attribute

@@ -1,16 +1,11 @@
 #include "cairn/async_look_aside.h"
 
 #include "client/async_impl.h"
+#include "client/async_results.h"
 #include "client/look_aside_call.h"
 #include "client/look_aside_impl.h"
 
 namespace cairn {
-
-// async.cc has these. Made here as well they would be hidden, and hide those.
-extern CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
-extern CAIRN_ASYNC_RESULT(absl::StatusOr<LeasedItem>);
-extern CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<bool>>);
-extern CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<LeasedItem>>);
 
 CAIRN_ASYNC_RESULT(absl::StatusOr<Fetched>);
 CAIRN_ASYNC_RESULT(std::vector<absl::StatusOr<Fetched>>);
@@ -28,9 +23,8 @@ class AsyncLookAside::Call final : public LoopWait, public std::enable_shared_fr
        ComputeMulti compute)
       : impl_(std::move(impl)), async_(*async), compute_(std::move(compute)) {
     if (options != nullptr) own_options_ = *options;
-    if (!async_.loop_->driver.ok()) return;
-    driver_ = async_.loop_->driver->get();
-    port_ = driver_->port();
+    driver_ = AsyncBuilder::DriverOf(async_);
+    if (driver_ != nullptr) port_ = driver_->port();
   }
 
   void set_keys(std::span<const std::string_view> keys) { keys_.assign(keys.begin(), keys.end()); }
@@ -231,18 +225,15 @@ AsyncLookAside::AsyncLookAside(LookAside* look_aside, AsyncClient* async)
 
 template <typename T>
 AsyncResult<T> AsyncLookAside::Prepared(std::shared_ptr<Call> call, T (*convert)(Results&&)) const {
-  auto state = std::make_unique<typename AsyncResult<T>::State>();
-  state->driver = call->driver();
-  if (state->driver == nullptr) {
-    state->outcome = convert(Results(call->size(), async_->status()));
-  } else {
-    state->begin = [call = std::move(call), convert](std::function<void(T)> done) {
-      call->Begin([convert, done = std::move(done)](Results results) {
-        done(convert(std::move(results)));
-      });
-    };
+  if (call->driver() == nullptr) {
+    return AsyncBuilder::Known(*async_, convert(Results(call->size(), async_->status())));
   }
-  return AsyncResult<T>(std::move(state));
+  return AsyncBuilder::Begun<T>(*async_,
+                                [call = std::move(call), convert](std::function<void(T)> done) {
+                                  call->Begin([convert, done = std::move(done)](Results results) {
+                                    done(convert(std::move(results)));
+                                  });
+                                });
 }
 
 AsyncLookAside::ComputeMulti AsyncLookAside::ForOne(Compute compute) {

@@ -1,14 +1,19 @@
+// Namespaces, for threads that wait and for loops.
 #include "cairn/namespace.h"
 
 #include <optional>
 #include <random>
+#include <utility>
 
 #include "absl/time/clock.h"
+#include "cairn/async_namespace.h"
+#include "client/namespace_state.h"
 
 namespace cairn {
 namespace {
 
 constexpr size_t kGenerationDigits = 16;
+constexpr int kFetchTries = 3;
 
 // 64 random bits: that an old generation comes again is no more likely than any other accident.
 std::string NewGeneration() {
@@ -29,63 +34,116 @@ bool IsGeneration(std::string_view text) {
 
 }  // namespace
 
-Namespace::Namespace(Client* client, std::string_view name, const Options& options)
-    : client_(client), name_(name), generation_key_("ns:" + std::string(name)), options_(options) {}
+std::string Namespace::State::KeyOf(std::string_view generation, std::string_view key) const {
+  return name_ + ":" + std::string(generation) + ":" + std::string(key);
+}
 
-absl::StatusOr<std::string> Namespace::Key(std::string_view key) {
+Sequence<absl::StatusOr<std::string>> Namespace::State::Key(std::string_view key) {
   const absl::Time now = absl::Now();
   uint64_t invalidations = 0;
-  std::string generation;
   {
     absl::MutexLock lock(&mutex_);
-    if (now - fetched_ < options_.refresh && now >= fetched_) generation = generation_;
+    const bool believed = now - fetched_ < options_.refresh && now >= fetched_;
+    if (believed && !generation_.empty()) return Generation::Over(KeyOf(generation_, key));
     invalidations = invalidations_;
   }
-  if (generation.empty()) {
-    absl::StatusOr<std::string> fetched = Fetch();
-    if (!fetched.ok()) return fetched.status();
-    generation = *std::move(fetched);
-    absl::MutexLock lock(&mutex_);
-    if (invalidations == invalidations_) {
-      generation_ = generation;
-      fetched_ = now;
-    }
-  }
-  return name_ + ":" + generation + ":" + std::string(key);
+  return Fetch(kFetchTries)
+      .Then([self = shared_from_this(), now, invalidations,
+             key = std::string(key)](const absl::StatusOr<std::string>& fetched) {
+        if (!fetched.ok()) return Generation::Over(fetched.status());
+        self->Believe(*fetched, now, invalidations);
+        return Generation::Over(self->KeyOf(*fetched, key));
+      });
+}
+
+void Namespace::State::Believe(const std::string& generation, absl::Time asked,
+                               uint64_t invalidations) {
+  absl::MutexLock lock(&mutex_);
+  if (invalidations != invalidations_) return;
+  generation_ = generation;
+  fetched_ = asked;
 }
 
 // The generation in the cache; a new one when there is none. Of several who find none, one's is
 // added.
-absl::StatusOr<std::string> Namespace::Fetch() {
-  constexpr int kTries = 3;
-  for (int i = 0; i < kTries; ++i) {
-    absl::StatusOr<std::optional<std::string>> found = client_->Get(generation_key_, options_.call);
-    if (!found.ok()) return found.status();
-    if (found->has_value() && IsGeneration(**found)) return **std::move(found);
-    if (found->has_value()) {
-      return absl::FailedPreconditionError(generation_key_ + " holds something else");
-    }
-    std::string generation = NewGeneration();
-    WriteOptions write;
-    write.timeout = options_.call.timeout;
-    const absl::StatusOr<bool> added = client_->Add(generation_key_, generation, write);
-    if (!added.ok()) return added.status();
-    if (*added) return generation;
+Namespace::State::Generation Namespace::State::Fetch(int tries_left) const {
+  if (tries_left == 0) {
+    return Generation::Over(
+        absl::UnavailableError(generation_key_ + " is evicted as soon as it is stored"));
   }
-  return absl::UnavailableError(generation_key_ + " is evicted as soon as it is stored");
+  return Generation::Ask(
+      [self = shared_from_this()](auto& client) {
+        return client.Get(self->generation_key_, self->options_.call);
+      },
+      [self = shared_from_this(),
+       tries_left](const absl::StatusOr<std::optional<std::string>>& found) {
+        if (!found.ok()) return Generation::Over(found.status());
+        if (!found->has_value()) return self->Add(tries_left);
+        if (IsGeneration(**found)) return Generation::Over(**found);
+        return Generation::Over(
+            absl::FailedPreconditionError(self->generation_key_ + " holds something else"));
+      });
 }
 
-absl::Status Namespace::Invalidate() {
-  std::string generation = NewGeneration();
-  WriteOptions write;
-  write.timeout = options_.call.timeout;
-  const absl::Status stored = client_->Set(generation_key_, generation, write);
+Namespace::State::Generation Namespace::State::Add(int tries_left) const {
+  const std::string generation = NewGeneration();
+  return Generation::Ask(
+      [self = shared_from_this(), generation](auto& client) {
+        WriteOptions write;
+        write.timeout = self->options_.call.timeout;
+        return client.Add(self->generation_key_, generation, write);
+      },
+      [self = shared_from_this(), generation, tries_left](const absl::StatusOr<bool>& added) {
+        if (!added.ok()) return Generation::Over(added.status());
+        return *added ? Generation::Over(generation) : self->Fetch(tries_left - 1);
+      });
+}
+
+Sequence<absl::Status> Namespace::State::Invalidate() {
+  using Invalidation = Sequence<absl::Status>;
+  const std::string generation = NewGeneration();
+  return Invalidation::Ask(
+      [self = shared_from_this(), generation](auto& client) {
+        WriteOptions write;
+        write.timeout = self->options_.call.timeout;
+        return client.Set(self->generation_key_, generation, write);
+      },
+      [self = shared_from_this(), generation](const absl::Status& stored) {
+        self->NoteInvalidation(generation, stored.ok());
+        return Invalidation::Over(stored);
+      });
+}
+
+void Namespace::State::NoteInvalidation(const std::string& generation, bool stored) {
   absl::MutexLock lock(&mutex_);
   ++invalidations_;
   // After a failure it may have been stored or not, hence has to be asked for.
-  generation_ = stored.ok() ? generation : std::string();
-  fetched_ = stored.ok() ? absl::Now() : absl::InfinitePast();
-  return stored;
+  generation_ = stored ? generation : std::string();
+  fetched_ = stored ? absl::Now() : absl::InfinitePast();
+}
+
+Namespace::Namespace(Client* client, std::string_view name, const Options& options)
+    : client_(client), state_(std::make_shared<State>(name, options)) {}
+Namespace::~Namespace() = default;
+
+absl::StatusOr<std::string> Namespace::Key(std::string_view key) {
+  return Ran(*client_, state_->Key(key));
+}
+
+absl::Status Namespace::Invalidate() { return Ran(*client_, state_->Invalidate()); }
+
+AsyncNamespace::AsyncNamespace(Namespace* names)
+    : AsyncNamespace(names, &names->client_->Async()) {}
+
+AsyncNamespace::AsyncNamespace(Namespace* names, AsyncClient* async)
+    : state_(names->state_), async_(async) {}
+
+AsyncResult<absl::StatusOr<std::string>> AsyncNamespace::Key(std::string_view key) const {
+  return Prepared(*async_, state_->Key(key));
+}
+
+AsyncResult<absl::Status> AsyncNamespace::Invalidate() const {
+  return Prepared(*async_, state_->Invalidate());
 }
 
 }  // namespace cairn

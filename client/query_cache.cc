@@ -1,3 +1,4 @@
+// Answers of a database, for threads that wait and for loops.
 #include "cairn/query_cache.h"
 
 #include <bit>
@@ -7,9 +8,19 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "cairn/async_namespace.h"
+#include "cairn/async_query_cache.h"
+#include "client/application_work.h"
+#include "client/namespace_state.h"
+#include "client/sequence.h"
 #include "client/sha256.h"
 
 namespace cairn {
+
+// async_look_aside.cc has this one.
+extern CAIRN_ASYNC_RESULT(absl::StatusOr<Fetched>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<SqlRows>);
+
 namespace {
 
 // A value is a letter for its type and then
@@ -95,6 +106,33 @@ class Reader {
   bool failed_ = false;
 };
 
+// Rows on their way from the database: who asked it has them already, and needs not read them from
+// their bytes.
+class MadeRows {
+ public:
+  LookAside::Value Keep(absl::StatusOr<SqlRows> rows) {
+    if (!rows.ok()) return rows.status();
+    std::string bytes = EncodeRows(*rows);
+    rows_ = *std::move(rows);
+    return bytes;
+  }
+
+  // What a query says that fetched this; nothing: what is in the cache cannot be read.
+  std::optional<absl::StatusOr<SqlRows>> Of(const absl::StatusOr<Fetched>& fetched) {
+    if (!fetched.ok()) return fetched.status();
+    if (fetched->source == Fetched::Source::kComputed && rows_.has_value()) {
+      return *std::move(rows_);
+    }
+    if (!fetched->value.has_value()) return std::nullopt;
+    absl::StatusOr<SqlRows> decoded = DecodeRows(*fetched->value);
+    if (!decoded.ok()) return std::nullopt;
+    return decoded;
+  }
+
+ private:
+  std::optional<SqlRows> rows_;
+};
+
 }  // namespace
 
 std::string QueryHash(std::string_view prefix, std::string_view statement,
@@ -157,42 +195,127 @@ Namespace& QueryCache::TableOf(std::string_view table) {
   return *tables_.emplace(table, std::move(made)).first->second;
 }
 
-absl::StatusOr<std::string> QueryCache::KeyOf(const SqlQuery& query) {
-  std::string prefix;
-  PutText(&prefix, options_.version);
-  for (const std::string_view table : query.tables) {
-    const absl::StatusOr<std::string> generation = TableOf(table).Key("");
-    if (!generation.ok()) return generation.status();
-    PutText(&prefix, *generation);
+/// The generations of the tables that a query reads. They last as long as anybody asks for them.
+class CAIRN_HIDDEN QueryCache::Generations {
+ public:
+  using Prefix = Sequence<absl::StatusOr<std::string>>;
+
+  Generations(QueryCache* queries, std::span<const std::string_view> tables)
+      : tables_(std::make_shared<States>()) {
+    PutText(&version_, queries->options_.version);
+    for (const std::string_view table : tables) {
+      tables_->push_back(queries->TableOf(table).state_);
+    }
   }
-  return options_.prefix + QueryHash(prefix, query.statement, query.parameters);
-}
+
+  /// What QueryHash has before a statement, of the version and them.
+  Prefix ToPrefix() const { return After(version_, tables_, 0); }
+
+ private:
+  using States = std::vector<std::shared_ptr<Namespace::State>>;
+
+  static Prefix After(const std::string& prefix, const std::shared_ptr<States>& tables,
+                      size_t next) {
+    if (next == tables->size()) return Prefix::Over(prefix);
+    return (*tables)[next]->Key("").Then(
+        [prefix, tables, next](const absl::StatusOr<std::string>& generation) {
+          if (!generation.ok()) return Prefix::Over(generation.status());
+          std::string longer = prefix;
+          PutText(&longer, *generation);
+          return After(longer, tables, next + 1);
+        });
+  }
+
+  std::string version_;
+  std::shared_ptr<States> tables_;
+};
 
 absl::StatusOr<SqlRows> QueryCache::GetOrRun(const SqlQuery& query, const Run& run) {
-  const absl::StatusOr<std::string> key = KeyOf(query);
-  if (!key.ok()) return run();
-  // Whoever asked the database has its rows already, and needs not read them from their bytes.
-  const auto rows = std::make_shared<std::optional<SqlRows>>();
-  const absl::StatusOr<Fetched> fetched =
-      look_aside_->GetOrCompute(*key, [rows, run]() -> LookAside::Value {
-        absl::StatusOr<SqlRows> made = run();
-        if (!made.ok()) return made.status();
-        std::string bytes = EncodeRows(*made);
-        *rows = *std::move(made);
-        return bytes;
-      });
-  if (!fetched.ok()) return fetched.status();
-  if (fetched->source == Fetched::Source::kComputed && rows->has_value()) {
-    return std::move(**rows);
-  }
-  if (fetched->value.has_value()) {
-    absl::StatusOr<SqlRows> decoded = DecodeRows(*fetched->value);
-    if (decoded.ok()) return decoded;
-  }
-  (void)client_->DeleteAndLease(*key);
+  const absl::StatusOr<std::string> prefix =
+      Ran(*client_, Generations(this, query.tables).ToPrefix());
+  if (!prefix.ok()) return run();
+  const std::string key = options_.prefix + QueryHash(*prefix, query.statement, query.parameters);
+  const auto made = std::make_shared<MadeRows>();
+  const absl::StatusOr<Fetched> fetched = look_aside_->GetOrCompute(
+      key, [made, run]() -> LookAside::Value { return made->Keep(run()); });
+  if (std::optional<absl::StatusOr<SqlRows>> rows = made->Of(fetched)) return *std::move(rows);
+  (void)client_->DeleteAndLease(key);
   return run();
 }
 
 absl::Status QueryCache::Invalidate(std::string_view table) { return TableOf(table).Invalidate(); }
+
+/// A call on a loop. Its members are called one after the other, on the loop's thread but for the
+/// beginning.
+class CAIRN_HIDDEN AsyncQueryCache::Call : public std::enable_shared_from_this<Call> {
+ public:
+  Call(const AsyncQueryCache& from, const SqlQuery& query, Run run)
+      : async_(*from.async_),
+        look_aside_(from.queries_->look_aside_, from.async_),
+        generations_(from.queries_, query.tables),
+        key_prefix_(from.queries_->options_.prefix),
+        statement_(query.statement),
+        parameters_(query.parameters.begin(), query.parameters.end()),
+        run_(std::move(run)) {}
+
+  void Begin(std::function<void(absl::StatusOr<SqlRows>)> done) {
+    done_ = std::move(done);
+    Drive<absl::StatusOr<std::string>>(
+        async_, generations_.ToPrefix(),
+        [self = shared_from_this()](const absl::StatusOr<std::string>& prefix) {
+          prefix.ok() ? self->Fetch(*prefix) : self->Ask();
+        });
+  }
+
+ private:
+  void Fetch(const std::string& prefix) {
+    key_ = key_prefix_ + QueryHash(prefix, statement_, parameters_);
+    const AsyncLookAside::Compute compute = [made = made_,
+                                             run = run_](const AsyncLookAside::Done& done) {
+      run(Done([made, done](absl::StatusOr<SqlRows> rows) { done(made->Keep(std::move(rows))); }));
+    };
+    look_aside_.GetOrCompute(key_, compute)
+        .Then([self = shared_from_this()](const absl::StatusOr<Fetched>& fetched) {
+          if (auto rows = self->made_->Of(fetched)) return self->done_(*std::move(rows));
+          self->async_.DeleteAndLease(self->key_).Then([self](const absl::StatusOr<bool>&) {
+            self->Ask();
+          });
+        });
+  }
+
+  // The database, past the cache.
+  void Ask() {
+    ApplicationWork<absl::StatusOr<SqlRows>>::Begin(AsyncBuilder::DriverOf(async_), run_, done_);
+  }
+
+  AsyncClient& async_;
+  const AsyncLookAside look_aside_;
+  const QueryCache::Generations generations_;
+  const std::string key_prefix_;
+  const std::string statement_;
+  const std::vector<SqlValue> parameters_;
+  const Run run_;
+  const std::shared_ptr<MadeRows> made_ = std::make_shared<MadeRows>();
+  std::string key_;
+  std::function<void(absl::StatusOr<SqlRows>)> done_;
+};
+
+AsyncQueryCache::AsyncQueryCache(QueryCache* queries)
+    : AsyncQueryCache(queries, &queries->client_->Async()) {}
+
+AsyncResult<absl::StatusOr<SqlRows>> AsyncQueryCache::GetOrRun(const SqlQuery& query,
+                                                               Run run) const {
+  using Rows = absl::StatusOr<SqlRows>;
+  if (AsyncBuilder::DriverOf(*async_) == nullptr) {
+    return AsyncBuilder::Known<Rows>(*async_, async_->status());
+  }
+  return AsyncBuilder::Begun<Rows>(
+      *async_, [call = std::make_shared<Call>(*this, query, std::move(run))](
+                   std::function<void(Rows)> done) { call->Begin(std::move(done)); });
+}
+
+AsyncResult<absl::Status> AsyncQueryCache::Invalidate(std::string_view table) const {
+  return AsyncNamespace(&queries_->TableOf(table), async_).Invalidate();
+}
 
 }  // namespace cairn

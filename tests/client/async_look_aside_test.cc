@@ -15,12 +15,9 @@
 
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/fire.h"
 #include "tests/client/one_server.h"
 #include "tests/client/wait.h"
-
-#if defined(__cpp_impl_coroutine)
-#include <coroutine>
-#endif
 
 namespace cairn {
 namespace {
@@ -592,17 +589,6 @@ TEST_CASE("calls that compute or wait end as cancelled with their loop", "[clien
 #if defined(__cpp_impl_coroutine)
 
 namespace {
-
-// Begins at once and is nobody's.
-struct Fire {
-  struct promise_type {
-    Fire get_return_object() { return {}; }
-    std::suspend_never initial_suspend() { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
 
 // A page is made of a row, which is another key.
 Fire Render(AsyncClient& client, std::string row, Done done) {

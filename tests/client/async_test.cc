@@ -13,12 +13,9 @@
 
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/fire.h"
 #include "tests/client/server_process.h"
 #include "tests/client/wait.h"
-
-#if defined(__cpp_impl_coroutine)
-#include <coroutine>
-#endif
 
 namespace cairn {
 namespace {
@@ -320,17 +317,6 @@ TEST_CASE("calls run on the caller's event loop", "[client]") {
 #if defined(__cpp_impl_coroutine)
 
 namespace {
-
-// Begins at once and is nobody's: what servers of requests have.
-struct Fire {
-  struct promise_type {
-    Fire get_return_object() { return {}; }
-    std::suspend_never initial_suspend() { return {}; }
-    std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() {}
-    void unhandled_exception() { std::terminate(); }
-  };
-};
 
 struct Tally {
   std::atomic<int> right{0};

@@ -21,8 +21,10 @@ struct event_base;  // libevent's
 
 namespace cairn {
 
+// Private to the library.
+class AsyncBuilder;
 template <typename T>
-struct Step;  // private to the library
+struct Step;
 
 /// A call that was prepared and not begun: its request is written, so nothing that was given to it
 /// needs to last. It begins when it is awaited or given a callback, once; one that is dropped is
@@ -53,8 +55,8 @@ class [[nodiscard]] CAIRN_EXPORT AsyncResult {
   T await_resume();
 
  private:
+  friend class AsyncBuilder;
   friend class AsyncClient;
-  friend class AsyncLookAside;
   struct State;  // private to the library
   explicit AsyncResult(std::unique_ptr<State> state);
   void Start(void (*resume)(void*), void* address);
@@ -153,7 +155,7 @@ class CAIRN_EXPORT AsyncClient {
   absl::Status status() const;
 
  private:
-  friend class AsyncLookAside;
+  friend class AsyncBuilder;
   friend class Client;
   struct Loop;  // private to the library
   AsyncClient(Client::Impl* impl, event_base* base);

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cairn/async.h"
 #include "cairn/export.h"
 #include "cairn/look_aside.h"
@@ -83,9 +84,12 @@ class CAIRN_EXPORT AsyncLookAside {
  public:
   using Done = Completion<LookAside::Value>;
   using DoneMulti = Completion<absl::StatusOr<std::vector<std::optional<std::string>>>>;
+  using DoneWrite = Completion<absl::Status>;
   using Compute = std::function<void(Done done)>;
   /// `done` takes an answer for each of the keys, in their order; or an error for all.
   using ComputeMulti = std::function<void(std::vector<std::string> keys, DoneMulti done)>;
+  /// Changes the database.
+  using Write = std::function<void(DoneWrite done)>;
 
   /// On the loop of the LookAside's Client (Client::Async()).
   explicit AsyncLookAside(LookAside* look_aside);
@@ -104,6 +108,14 @@ class CAIRN_EXPORT AsyncLookAside {
   AsyncResult<std::vector<absl::StatusOr<Fetched>>> GetMultiOrCompute(
       std::span<const std::string_view> keys, const LookAsideOptions& options,
       ComputeMulti compute) const;
+
+  /// See LookAside. A write that throws or drops `done` counts as one that failed (Aborted), and
+  /// may have been carried out. At the loop's end neither is waited for any more, and what the
+  /// cache has stays: a write that began may have happened while `cache` is Cancelled.
+  AsyncResult<Written> DeleteOnWrite(std::span<const std::string_view> keys, Write write,
+                                     absl::Duration stale_for = absl::ZeroDuration()) const;
+  AsyncResult<Written> WriteThrough(std::string_view key, std::string_view value,
+                                    Write write) const;
 
  private:
   using Results = std::vector<absl::StatusOr<Fetched>>;

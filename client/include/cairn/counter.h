@@ -16,7 +16,7 @@ namespace cairn {
 /// A number in the cache that is there as soon as it is counted: page views, or requests a minute
 /// of a user (a key with the minute in it, and a `ttl`). Servers count, so no count of concurrent
 /// callers is lost; but a counter may be evicted, or go with its server, and then begins again.
-/// Thread-safe.
+/// Thread-safe. For event loops and coroutines: cairn/async_counter.h.
 class CAIRN_EXPORT Counter {
  public:
   struct Options {

@@ -94,6 +94,8 @@ struct Written {
 ///   auto page = pages.GetOrCompute("page:42", [] { return RenderPage(42); });
 ///   if (page.ok() && page->value.has_value()) return *page->value;
 ///
+/// For event loops and coroutines: cairn/async_look_aside.h.
+///
 /// Thread-safe. Waiting is bounded by `wait_max`, and no lock is held meanwhile. Exceptions of the
 /// application's functions pass through; the lease is given back and those who wait get Aborted.
 ///

@@ -1,13 +1,11 @@
 #pragma once
 
-#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cairn/client.h"
 #include "cairn/export.h"
@@ -24,7 +22,8 @@ namespace cairn {
 ///   if (key.ok()) cache->Set(*key, ...);
 ///   user.Invalidate();
 ///
-/// Thread-safe. One object serves a namespace for as long as one likes.
+/// Thread-safe. One object serves a namespace for as long as one likes. For event loops and
+/// coroutines: cairn/async_namespace.h.
 class CAIRN_EXPORT Namespace {
  public:
   struct Options {
@@ -37,31 +36,26 @@ class CAIRN_EXPORT Namespace {
   /// `client` outlives it. The generation's key is "ns:" + name, which has to be a valid key.
   Namespace(Client* client, std::string_view name) : Namespace(client, name, Options()) {}
   Namespace(Client* client, std::string_view name, const Options& options);
+  ~Namespace();
+  Namespace(const Namespace&) = delete;
+  Namespace& operator=(const Namespace&) = delete;
 
   /// The key under which the cache has `key` of this generation: "<name>:<generation>:<key>", 18
   /// bytes longer than name and key. An error when the generation is not known and its server is
   /// not reached: the caller then goes without the cache, as for any key that was not reached.
-  absl::StatusOr<std::string> Key(std::string_view key) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<std::string> Key(std::string_view key);
 
   /// Makes every key unreachable: here at once, for other processes within their `refresh`. An
   /// error means that others may go on seeing them; this object then knows no generation until it
   /// has reached the server again.
-  absl::Status Invalidate() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Invalidate();
 
  private:
-  absl::StatusOr<std::string> Fetch();
-
+  friend class AsyncNamespace;
+  friend class QueryCache;
+  class State;  // private to the library
   Client* const client_;
-  const std::string name_;
-  const std::string generation_key_;
-  const Options options_;
-
-  absl::Mutex mutex_;
-  // Empty: not known. Counted, so that an answer that was asked for before an Invalidate() is not
-  // taken for one from after it.
-  std::string generation_ ABSL_GUARDED_BY(mutex_);
-  absl::Time fetched_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
-  uint64_t invalidations_ ABSL_GUARDED_BY(mutex_) = 0;
+  const std::shared_ptr<State> state_;
 };
 
 }  // namespace cairn

@@ -56,7 +56,8 @@ CAIRN_EXPORT std::string EncodeRows(const SqlRows& rows);
 CAIRN_EXPORT absl::StatusOr<SqlRows> DecodeRows(std::string_view bytes);
 
 /// Answers of a database, cached by statement and parameters, and forgotten by table. One of many
-/// who ask the same at the same time asks the database (LookAside). Thread-safe.
+/// who ask the same at the same time asks the database (LookAside). Thread-safe. For event loops
+/// and coroutines: cairn/async_query_cache.h.
 ///
 ///   QueryCache queries(cache.get(), &look_aside, {.version = "3"});
 ///   const SqlValue parameters[] = {int64_t{42}};
@@ -91,7 +92,8 @@ class CAIRN_EXPORT QueryCache {
   absl::Status Invalidate(std::string_view table);
 
  private:
-  absl::StatusOr<std::string> KeyOf(const SqlQuery& query);
+  friend class AsyncQueryCache;
+  class Generations;  // private to the library
   Namespace& TableOf(std::string_view table) ABSL_LOCKS_EXCLUDED(mutex_);
 
   Client* const client_;

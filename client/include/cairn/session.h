@@ -16,7 +16,7 @@ namespace cairn {
 
 /// What is kept of a visitor between requests, for as long as he keeps coming: each Load() prolongs
 /// it. A cache may lose sessions; keep there what a visitor can be asked for again, such as his
-/// login. Thread-safe.
+/// login. Thread-safe. For event loops and coroutines: cairn/async_session.h.
 class CAIRN_EXPORT Sessions {
  public:
   struct Options {
