@@ -155,7 +155,8 @@ TEST_CASE("An explicit CAS of any width is kept by items of any size") {
   }
 }
 
-TEST_CASE("Many large uploads at once find memory as long as anything can be evicted", "[one_thread]") {
+TEST_CASE("Many large uploads at once find memory as long as anything can be evicted",
+          "[one_thread]") {
   Config config = StoreFixture::SmallConfig();
   config.memory_limit_bytes = uint64_t{64} << 20;
   config.shard_count = 4;

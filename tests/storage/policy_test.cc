@@ -54,7 +54,8 @@ TEST_CASE("A scan that is never read again leaves alone what is read", "[one_thr
   CHECK(reader.TakeMissRatio() < 0.01);
 }
 
-TEST_CASE("Large values that are rarely read do not push out small ones that are read", "[one_thread]") {
+TEST_CASE("Large values that are rarely read do not push out small ones that are read",
+          "[one_thread]") {
   StoreFixture f(PolicyConfig());
   Reader small(&f);
   Reader large(&f);
@@ -68,7 +69,8 @@ TEST_CASE("Large values that are rarely read do not push out small ones that are
   CHECK(small.TakeMissRatio() < 0.05);
 }
 
-TEST_CASE("Of values that are read as often the smaller ones are kept, in pages and in pieces", "[one_thread]") {
+TEST_CASE("Of values that are read as often the smaller ones are kept, in pages and in pieces",
+          "[one_thread]") {
   StoreFixture f(PolicyConfig());
   // Each size alone would fill three quarters of the memory.
   constexpr uint64_t kSizes[] = {250, 2500, 25000};
@@ -96,7 +98,8 @@ TEST_CASE("Of values that are read as often the smaller ones are kept, in pages 
   CHECK(f.store().CheckInvariants().ok());
 }
 
-TEST_CASE("Small values have time to be read again while large ones fill the memory", "[one_thread]") {
+TEST_CASE("Small values have time to be read again while large ones fill the memory",
+          "[one_thread]") {
   StoreFixture f(PolicyConfig());
   Reader reader(&f);
   constexpr int kSmall = 2000;
