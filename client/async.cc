@@ -12,7 +12,6 @@ namespace cairn {
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<std::string>>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Item>>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<uint64_t>>);
-CAIRN_ASYNC_RESULT(absl::StatusOr<std::string>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<uint64_t>);
 CAIRN_ASYNC_RESULT(absl::StatusOr<CasOutcome>);

@@ -10,6 +10,7 @@
 namespace cairn {
 
 CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Sessions::Session>>);
+CAIRN_ASYNC_RESULT(absl::StatusOr<std::string>);
 
 namespace {
 
