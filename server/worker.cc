@@ -24,6 +24,11 @@ constexpr unsigned kMaxIdleDrainChecks = 4;
 constexpr size_t kMaxBatchedReads = 16;
 // A read that finds less room would cut requests for no reason.
 constexpr size_t kLeastBatchRoom = Worker::kInputBufferBytes / 4;
+// After a turn of the loop in which more than this was written, which is what one long answer may
+// be at a time, only so many go on with theirs: who asks for little has its turn between those who
+// ask for much, and not after all of them.
+constexpr uint64_t kMuchWrittenBytes = Output::kHighWaterBytes;
+constexpr size_t kFewComeBacks = 2;
 // Past this, the input buffer of a rare large request is given back.
 constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
 
@@ -78,10 +83,22 @@ void Worker::Start() {
 void Worker::Run() {
   while (event_base_loop(base_.get(), EVLOOP_ONCE) == 0 && !event_base_got_break(base_.get())) {
     ServeBatch();
-    for (Connection* const connection : std::exchange(come_back_, {})) {
-      if (connection != nullptr) connection->ComeBack();
-    }
+    HaveThemComeBack();
     clock_is_of_turn_ = false;
+  }
+}
+
+void Worker::HaveThemComeBack() {
+  const uint64_t written = stats_.bytes_written.value();
+  const bool much = written - written_at_turn_ > kMuchWrittenBytes;
+  written_at_turn_ = written;
+  // While there is one who is to come back, the loop does not wait for other events.
+  for (size_t left = much ? kFewComeBacks : come_back_.size(); left != 0 && !come_back_.empty();) {
+    Connection* const connection = come_back_.front();
+    come_back_.pop_front();
+    if (connection == nullptr) continue;
+    connection->ComeBack();
+    --left;
   }
 }
 

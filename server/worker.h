@@ -2,6 +2,8 @@
 
 #include <event2/event.h>
 
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -94,7 +96,7 @@ class Worker {
   void ReleaseOutput(size_t bytes);
 
   /// Calls connection->ComeBack() in the next turn of the loop, which looks for other clients
-  /// before.
+  /// before; in a later one when many with long answers are to come back.
   void ComeBackTo(Connection* connection);
 
   /// Deletes `connection`.
@@ -103,6 +105,8 @@ class Worker {
  private:
   void Run();
   void ServeBatch();
+  /// Those of come_back_, or, when there is much to write, the first of them.
+  void HaveThemComeBack();
   /// Gives back what a rare large request has made of the input buffer.
   void TrimInputBuffer();
   void Admit(Arrival arrival);
@@ -122,6 +126,7 @@ class Worker {
   unsigned drain_checks_ = 0;
   unsigned idle_drain_checks_ = 0;
   uint64_t written_at_check_ = 0;
+  uint64_t written_at_turn_ = 0;
   std::thread thread_;
   std::vector<char> input_buffer_;
   struct Batched {
@@ -129,8 +134,8 @@ class Worker {
     std::string_view input;
   };
   std::vector<Batched> batch_;
-  size_t batch_bytes_ = 0;              ///< of input_buffer_
-  std::vector<Connection*> come_back_;  ///< null: gone
+  size_t batch_bytes_ = 0;             ///< of input_buffer_
+  std::deque<Connection*> come_back_;  ///< null: gone
   bool clock_is_of_turn_ = false;
   Output output_;
   std::vector<std::unique_ptr<Connection>> connections_;
