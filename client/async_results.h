@@ -9,8 +9,8 @@
 #include "client/async_impl.h"
 
 // The AsyncResults of which several files make some. One of them has each: async.cc, and session.cc
-// those of text, which async.cc makes none of: then clang leaves out what others need. Had by others
-// as well they would be hidden, and hide those. For every file but async.cc.
+// those of text, which async.cc makes none of: then clang leaves out what others need. Had by
+// others as well they would be hidden, and hide those. For every file but async.cc.
 namespace cairn {
 
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<std::string>>);
