@@ -8,15 +8,13 @@
 #include "cairn/async.h"
 #include "client/async_impl.h"
 
-// The AsyncResults of which several files make some. One of them has each: async.cc, and session.cc
-// those of text, which async.cc makes none of: then clang leaves out what others need. Had by
-// others as well they would be hidden, and hide those. For every file but async.cc.
+// The AsyncResults that async.cc has. Made elsewhere as well they would be hidden, and hide those:
+// for every file but that one.
 namespace cairn {
 
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<std::string>>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<Item>>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::optional<uint64_t>>);
-extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::string>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<bool>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<uint64_t>);
 extern CAIRN_ASYNC_RESULT(absl::StatusOr<CasOutcome>);

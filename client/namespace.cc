@@ -10,6 +10,10 @@
 #include "client/namespace_state.h"
 
 namespace cairn {
+
+// session.cc has this one.
+extern CAIRN_ASYNC_RESULT(absl::StatusOr<std::string>);
+
 namespace {
 
 constexpr size_t kGenerationDigits = 16;
