@@ -1,52 +1,23 @@
 #include "client/channel.h"
 
-#include <linux/futex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <ctime>
-#include <limits>
 #include <span>
 #include <utility>
 
 namespace cairn {
 namespace {
 
-timespec ToTimespec(Clock::duration since) {
-  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
-  timespec time = {};
-  time.tv_sec = nanos / 1'000'000'000;
-  time.tv_nsec = nanos % 1'000'000'000;
-  return time;
-}
+// Of a crowd that goes away half is remembered for some hundreds of waits.
+constexpr double kCrowdLasts = 0.998;
 
 }  // namespace
-
-void Bell::Ring(uint32_t bits) {
-  rings_.fetch_add(1, std::memory_order_release);
-  syscall(SYS_futex, &rings_, FUTEX_WAKE_BITSET_PRIVATE, std::numeric_limits<int>::max(), nullptr,
-          nullptr, bits);
-}
-
-bool Bell::WaitUntil(const Waiter& waiter, Clock::time_point deadline) {
-  // steady_clock is CLOCK_MONOTONIC, which is what this operation's timeout is on.
-  const timespec time = ToTimespec(deadline.time_since_epoch());
-  for (;;) {
-    // In this order: who is called after the second line is seen not to be, is rung for after the
-    // first.
-    const uint32_t rings = rings_.load(std::memory_order_acquire);
-    if (waiter.called.load(std::memory_order_acquire)) return true;
-    const long result =
-        syscall(SYS_futex, &rings_, FUTEX_WAIT_BITSET_PRIVATE, rings, &time, nullptr, waiter.bit);
-    if (result != 0 && errno == ETIMEDOUT) return waiter.called.load(std::memory_order_acquire);
-  }
-}
 
 absl::StatusOr<std::unique_ptr<Channel>> Channel::Make(
     const std::vector<std::unique_ptr<ServerState>>& servers, const ClientOptions* options) {
@@ -98,7 +69,9 @@ void Channel::AddWaiter(Waiter& waiter, Call& call) {
   waiter.leads = false;
   waiter.bit = next_bit_;
   next_bit_ = std::rotl(next_bit_, 1);
-  waiter.called.store(false, std::memory_order_relaxed);
+  crowd_ = std::max(static_cast<double>(waiting_.size()), crowd_ * kCrowdLasts);
+  waiter.crowd = static_cast<int>(crowd_);
+  Bell::Prepare(waiter);
   call.waiter = &waiter;
   waiting_.push_back(&waiter);
 }
@@ -110,7 +83,7 @@ bool Channel::Await(Waiter& waiter, Clock::time_point deadline) {
       MutexLock lock(&mutex_);
       if (RemoveWaiter(&waiter)) return false;
     }
-    // Chosen or answered in this very moment: it is about to be called.
+    // Chosen or answered in this very moment: it is about to be summoned.
     bell_.WaitUntil(waiter, Clock::time_point::max());
   }
   return waiter.leads;
@@ -130,7 +103,7 @@ void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::tim
     TakeInbox(now);
     Deliver();
     if (call.finished() || now >= deadline) break;
-    RingForCalled();
+    RingForSummoned();
     switch (WaitForAnswers(call, waiter, now, deadline)) {
       case Next::kReturn:
         return;
@@ -321,25 +294,24 @@ void Channel::Deliver() {
     MutexLock lock(&mutex_);
     for (Call* call : finished_) {
       Waiter* const waiter = call->waiter;
-      if (waiter != nullptr && RemoveWaiter(waiter)) to_call_.push_back(waiter);
+      if (waiter != nullptr && RemoveWaiter(waiter)) to_summon_.push_back(waiter);
     }
   }
-  for (Waiter* waiter : to_call_) {
-    called_bits_ |= waiter->bit;
-    waiter->called.store(true, std::memory_order_release);
+  for (Waiter* waiter : to_summon_) {
+    summoned_bits_ |= Bell::Summon(*waiter);
   }
-  to_call_.clear();
+  to_summon_.clear();
   for (Call* call : finished_) call->Unref();
   finished_.clear();
 }
 
-void Channel::RingForCalled() {
-  if (called_bits_ != 0) bell_.Ring(std::exchange(called_bits_, 0));
+void Channel::RingForSummoned() {
+  if (summoned_bits_ != 0) bell_.Ring(std::exchange(summoned_bits_, 0));
 }
 
 void Channel::HandOver() {
   const bool receiver_suffices = receiving_ != nullptr && !OthersAwait(receiving_);
-  uint32_t bits = std::exchange(called_bits_, 0);
+  uint32_t bits = std::exchange(summoned_bits_, 0);
   {
     MutexLock lock(&mutex_);
     const bool nothing_new = inbox_.empty() && !has_received_;
@@ -349,9 +321,8 @@ void Channel::HandOver() {
       Waiter* const next = waiting_.front();
       RemoveWaiter(next);
       next->leads = true;
-      bits |= next->bit;
       // From here on the leader's things are no longer this thread's.
-      next->called.store(true, std::memory_order_release);
+      bits |= Bell::Summon(*next);
     }
   }
   if (bits != 0) bell_.Ring(bits);

@@ -8,35 +8,12 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "client/bell.h"
 #include "client/call.h"
 #include "client/connection.h"
 #include "client/mutex.h"
 
 namespace cairn {
-
-/// A thread that waits for its call while another one does the work. One a thread, for its life.
-struct Waiter {
-  Call* call = nullptr;
-  /// Called because it is to do the work now, not because its call is done.
-  bool leads = false;
-  uint32_t bit = 0;  ///< Few waiters have the same.
-  /// Set last: from then on the thread may be gone.
-  std::atomic<bool> called{false};
-};
-
-/// What the threads of a channel sleep by: it wakes many of them with one system call, which spares
-/// more than the calls. A thread that is woken by one of its own may take the processor from who
-/// still has others to wake. Thread-safe.
-class Bell {
- public:
-  /// Wakes those who were called and have one of `bits`. Others who have sleep on.
-  void Ring(uint32_t bits);
-  /// Until it is called; false when `deadline` passed first.
-  bool WaitUntil(const Waiter& waiter, Clock::time_point deadline);
-
- private:
-  std::atomic<uint32_t> rings_{0};
-};
 
 /// A connection to every server, and the thread that drives them: always one of those that wait for
 /// an answer. The first to come leads: it sends and reads for all until its own call is done, and
@@ -71,7 +48,7 @@ class Channel {
   bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);
   void Poll(Clock::time_point now, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
   void Deliver() ABSL_LOCKS_EXCLUDED(mutex_);
-  void RingForCalled();
+  void RingForSummoned();
 
   // What a leader does that has something to wait for.
   enum class Next : uint8_t {
@@ -98,8 +75,8 @@ class Channel {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<Part*> taken_;
   std::vector<Call*> finished_;
-  std::vector<Waiter*> to_call_;
-  uint32_t called_bits_ = 0;         // of whom the bell was not rung for yet
+  std::vector<Waiter*> to_summon_;
+  uint32_t summoned_bits_ = 0;       // of whom the bell was not rung for yet
   Connection* receiving_ = nullptr;  // from which a thread receives, or has received
 
   Mutex mutex_;
@@ -109,6 +86,7 @@ class Channel {
   std::vector<bool> window_open_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
   std::vector<Part*> inbox_ ABSL_GUARDED_BY(mutex_);
   std::vector<Waiter*> waiting_ ABSL_GUARDED_BY(mutex_);
+  double crowd_ ABSL_GUARDED_BY(mutex_) = 0;  // the most that waited, lately
   uint32_t next_bit_ ABSL_GUARDED_BY(mutex_) = 1;
   bool has_received_ ABSL_GUARDED_BY(mutex_) = false;  // what receiving_ does not know yet:
   Connection::Received received_ ABSL_GUARDED_BY(mutex_);

@@ -11,6 +11,14 @@ Clock::duration ToClock(absl::Duration duration) {
       absl::ToChronoNanoseconds(std::clamp(duration, absl::ZeroDuration(), century)));
 }
 
+timespec ToTimespec(Clock::duration duration) {
+  const auto nanos = std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+  timespec time = {};
+  time.tv_sec = nanos / 1'000'000'000;
+  time.tv_nsec = nanos % 1'000'000'000;
+  return time;
+}
+
 ServerState::ServerState(Server server, const ClientOptions& options, const TlsContext* tls,
                          std::atomic<int>* troubled)
     : server_(std::move(server)),

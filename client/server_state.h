@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <vector>
@@ -20,6 +21,7 @@ namespace cairn {
 
 /// An absl::Duration in the clock's terms; infinite and absurd ones become a century.
 Clock::duration ToClock(absl::Duration duration);
+timespec ToTimespec(Clock::duration duration);
 
 /// What is known of a server, for all connections to it. Thread-safe.
 class ServerState {

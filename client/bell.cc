@@ -1,0 +1,98 @@
+#include "client/bell.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <limits>
+
+namespace cairn {
+namespace {
+
+using std::chrono::microseconds;
+
+// Where it works the answers are there the second time.
+constexpr int kYields = 4;
+constexpr microseconds kHelpedGains(3);
+constexpr microseconds kInVainLoses(2);
+// A thread that makes a call has the processor for some microseconds, others may for milliseconds.
+constexpr microseconds kUsual(300);
+constexpr microseconds kUsualEach(20);
+constexpr int kPauses = 100;
+
+}  // namespace
+
+bool Yielding::IsWorthIt(Clock::time_point now) const {
+  return credit_.load(std::memory_order_relaxed) > Clock::duration::zero() ||
+         now >= not_before_.load(std::memory_order_relaxed);
+}
+
+void Yielding::Learn(bool helped, Clock::time_point now, Clock::duration took, int crowd) {
+  const Clock::duration lost = std::max<Clock::duration>(took - kUsual - kUsualEach * crowd, {});
+  const Clock::duration before = credit_.load(std::memory_order_relaxed);
+  const Clock::duration after = std::clamp<Clock::duration>(
+      before - lost + (helped ? kHelpedGains : -kInVainLoses), {}, kMostCredit);
+  // As a rule nothing changes, and processors go on sharing the cache line.
+  if (after != before) credit_.store(after, std::memory_order_relaxed);
+  if (after == Clock::duration::zero()) {
+    not_before_.store(now + took * kPauses, std::memory_order_relaxed);
+  }
+}
+
+uint32_t Bell::Summon(Waiter& waiter) {
+  const uint32_t bit = waiter.bit;
+  const Waiter::State before =
+      waiter.state.exchange(Waiter::State::kSummoned, std::memory_order_acq_rel);
+  return before == Waiter::State::kAsleep ? bit : 0;
+}
+
+void Bell::Ring(uint32_t bits) {
+  rings_.fetch_add(1, std::memory_order_release);
+  syscall(SYS_futex, &rings_, FUTEX_WAKE_BITSET_PRIVATE, std::numeric_limits<int>::max(), nullptr,
+          nullptr, bits);
+}
+
+bool Bell::WaitUntil(Waiter& waiter, Clock::time_point deadline) {
+  Waiter::State state = waiter.state.load(std::memory_order_acquire);
+  if (state == Waiter::State::kAwake) {
+    if (LetOthersRun(waiter)) return true;
+    waiter.state.compare_exchange_strong(state, Waiter::State::kAsleep, std::memory_order_acq_rel);
+  }
+  return state == Waiter::State::kSummoned || SleepUntil(waiter, deadline);
+}
+
+bool Bell::LetOthersRun(Waiter& waiter) {
+  const Clock::time_point begin = Clock::now();
+  if (!yielding_.IsWorthIt(begin)) return false;
+  bool summoned = false;
+  for (int i = 0; i < kYields && !summoned; ++i) {
+    sched_yield();
+    summoned = waiter.state.load(std::memory_order_acquire) == Waiter::State::kSummoned;
+  }
+  const Clock::time_point end = Clock::now();
+  yielding_.Learn(summoned, end, end - begin, waiter.crowd);
+  return summoned;
+}
+
+bool Bell::SleepUntil(const Waiter& waiter, Clock::time_point deadline) {
+  // steady_clock is CLOCK_MONOTONIC, which is what this operation's timeout is on.
+  const timespec time = ToTimespec(deadline.time_since_epoch());
+  for (;;) {
+    // In this order: who is summoned after the second line is seen not to be, is rung for after the
+    // first.
+    const uint32_t rings = rings_.load(std::memory_order_acquire);
+    if (waiter.state.load(std::memory_order_acquire) == Waiter::State::kSummoned) return true;
+    const long result =
+        syscall(SYS_futex, &rings_, FUTEX_WAIT_BITSET_PRIVATE, rings, &time, nullptr, waiter.bit);
+    if (result != 0 && errno == ETIMEDOUT) {
+      return waiter.state.load(std::memory_order_acquire) == Waiter::State::kSummoned;
+    }
+  }
+}
+
+}  // namespace cairn
