@@ -35,12 +35,13 @@ bool Yielding::IsWorthIt(Clock::time_point now) const {
 void Yielding::Learn(bool helped, Clock::time_point now, Clock::duration took, int crowd) {
   const Clock::duration lost = std::max<Clock::duration>(took - kUsual - kUsualEach * crowd, {});
   const Clock::duration before = credit_.load(std::memory_order_relaxed);
-  const Clock::duration after = std::clamp<Clock::duration>(
-      before - lost + (helped ? kHelpedGains : -kInVainLoses), {}, kMostCredit);
+  // The whole crowd lost the same time, and all of them will tell.
+  const Clock::duration gained = (helped ? kHelpedGains : -kInVainLoses) - lost / (crowd + 1);
+  const Clock::duration after = std::clamp<Clock::duration>(before + gained, {}, kMostCredit);
   // As a rule nothing changes, and processors go on sharing the cache line.
   if (after != before) credit_.store(after, std::memory_order_relaxed);
   if (after == Clock::duration::zero()) {
-    not_before_.store(now + took * kPauses, std::memory_order_relaxed);
+    not_before_.store(now + (lost + kInVainLoses) * kPauses, std::memory_order_relaxed);
   }
 }
 
