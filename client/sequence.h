@@ -17,6 +17,15 @@
 
 namespace cairn {
 
+/// For a call of a sequence that stores.
+inline WriteOptions StoredFor(const CallOptions& call,
+                              absl::Duration ttl = absl::InfiniteDuration()) {
+  WriteOptions write;
+  write.ttl = ttl;
+  write.timeout = call.timeout;
+  return write;
+}
+
 /// Where something stands that makes several calls, one after the other: it is over, or there is a
 /// call to make, whose answer says where it stands then, or some time to let pass. It is told what
 /// to do once, for threads that wait (Ran) and for event loops (Prepared). Each call has a timeout
