@@ -1,4 +1,4 @@
-// Filling a cache before it is asked, or from another one; and SQL results.
+// Filling a cache before it is asked; and SQL results.
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -8,7 +8,6 @@
 #include <thread>
 #include <vector>
 
-#include "cairn/filling_pool.h"
 #include "cairn/query_cache.h"
 #include "cairn/warm_up.h"
 #include "tests/catch.h"
@@ -124,51 +123,6 @@ TEST_CASE("one pool is copied to another with what values have left to live", "[
   CHECK(*brief.ttl_left <= absl::Seconds(601));
   CHECK(to.client->GetWithLease("lasting", plain).value().ttl_left == absl::InfiniteDuration());
   CHECK(to.client->Get("absent").value() == std::nullopt);
-}
-
-TEST_CASE("a new pool is filled as it is asked", "[client]") {
-  const auto protocol = GENERATE(Protocol::kAuto, Protocol::kText);
-  OneServer from(protocol);
-  OneServer to(protocol);
-  FillingPool pool(to.client.get(), from.client.get());
-  REQUIRE(from.client->Set("a", "A", {.ttl = absl::Minutes(10), .flags = 7}).ok());
-  REQUIRE(to.client->Set("b", "B").ok());
-  REQUIRE(from.client->Set("b", "older").ok());
-  const std::vector<std::string_view> keys = {"a", "b", "absent"};
-  const auto values = pool.GetMulti(keys);
-  CHECK(values[0].value() == "A");
-  CHECK(values[1].value() == "B");
-  CHECK(values[2].value() == std::nullopt);
-  CHECK(to.client->Gets("a").value()->value == "A");
-  CHECK(to.client->Gets("a").value()->flags == 7);
-  CHECK(to.client->Get("absent").value() == std::nullopt);
-  // What is changed does not come back from the old pool.
-  CHECK(pool.Set("a", "new").ok());
-  REQUIRE(to.client->Delete("a").value());
-  CHECK(pool.Get("a").value() == std::nullopt);
-  CHECK(pool.Delete("b").value());
-  CHECK(pool.Get("b").value() == std::nullopt);
-  CHECK_FALSE(pool.Delete("b").value());
-  // While somebody else copies a value it is read where it is.
-  REQUIRE(from.client->Set("c", "C").ok());
-  REQUIRE(to.client->GetWithLease("c").value().won);
-  CHECK(pool.Get("c").value() == "C");
-  to.server.Kill();
-  CHECK(pool.Get("c").value() == "C");
-  CHECK(absl::IsUnavailable(pool.Get("absent").status()));
-  CHECK(absl::IsUnavailable(pool.Delete("c").status()));
-  CHECK(absl::IsUnavailable(pool.Set("c", "x")));
-}
-
-TEST_CASE("without its old pool a new one is just a pool", "[client]") {
-  OneServer from;
-  OneServer to;
-  FillingPool pool(to.client.get(), from.client.get());
-  from.server.Kill();
-  REQUIRE(to.client->Set("a", "A").ok());
-  CHECK(pool.Get("a").value() == "A");
-  CHECK(absl::IsUnavailable(pool.Get("b").status()));
-  CHECK(to.client->GetWithLease("b").value().won);
 }
 
 TEST_CASE("queries are told apart by all that makes them", "[client]") {
