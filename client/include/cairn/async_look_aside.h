@@ -121,6 +121,7 @@ class CAIRN_EXPORT AsyncLookAside {
   AsyncResult<absl::StatusOr<std::optional<Fetched>>> Peek(std::string_view key) const;
 
  private:
+  friend class AsyncWarmUpRun;
   using Results = std::vector<absl::StatusOr<Fetched>>;
   class Call;
   template <typename T>

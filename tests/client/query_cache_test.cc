@@ -1,129 +1,15 @@
-// Filling a cache before it is asked; and SQL results.
-#include <atomic>
-#include <cmath>
+// Answers of a database: how they are told apart, kept, and forgotten.
+#include "cairn/query_cache.h"
+
 #include <limits>
-#include <memory>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "cairn/query_cache.h"
-#include "cairn/warm_up.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
-#include "tests/client/server_process.h"
 
 namespace cairn {
-namespace {
-
-using Protocol = ClientOptions::Protocol;
-using Values = absl::StatusOr<std::vector<std::optional<std::string>>>;
-
-std::vector<std::string> Names(size_t count) {
-  std::vector<std::string> names;
-  for (size_t i = 0; i < count; ++i) names.push_back("key:" + std::to_string(i));
-  return names;
-}
-
-Values Echo(std::span<const std::string_view> keys) {
-  std::vector<std::optional<std::string>> values;
-  for (const std::string_view key : keys) values.emplace_back(std::string(key));
-  return values;
-}
-
-}  // namespace
-
-TEST_CASE("a cache is filled before it is asked", "[client]") {
-  const auto protocol = GENERATE(Protocol::kAuto, Protocol::kText);
-  OneServer one(protocol);
-  LookAside pages(one.client.get());
-  const std::vector<std::string> names = Names(250);
-  const std::vector<std::string_view> keys(names.begin(), names.end());
-  REQUIRE(one.client->Set("key:3", "there").ok());
-  REQUIRE(one.client->GetWithLease("key:4").value().won);
-  std::atomic<int> at_once{0};
-  std::atomic<int> most{0};
-  const LookAside::ComputeMulti load = [&](std::span<const std::string_view> missing) -> Values {
-    const int now = ++at_once;
-    for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
-    }
-    std::vector<std::optional<std::string>> values = *Echo(missing);
-    for (auto& value : values) {
-      if (value == "key:5") value.reset();
-    }
-    --at_once;
-    return values;
-  };
-  WarmUpOptions options;
-  options.batch = 20;
-  options.concurrency = 3;
-  const WarmUpProgress done = WarmUp(&pages, keys, load, options);
-  CHECK(done.keys == 250);
-  CHECK(done.stored == 247);
-  CHECK(done.present == 1);
-  CHECK(done.absent == 1);
-  CHECK(done.taken == 1);
-  CHECK(done.failed == 0);
-  CHECK(most <= 3);
-  CHECK(one.client->Get("key:3").value() == "there");
-  CHECK(one.client->Get("key:249").value() == "key:249");
-  CHECK(WarmUp(&pages, keys, load, options).present == 248);
-}
-
-TEST_CASE("filling keeps to its rate, stops when told, and says what failed", "[client]") {
-  OneServer one;
-  LookAside pages(one.client.get());
-  const std::vector<std::string> names = Names(100);
-  const std::vector<std::string_view> keys(names.begin(), names.end());
-  WarmUpOptions options;
-  options.batch = 10;
-  options.concurrency = 4;
-  options.keys_per_second = 500;
-  const auto begin = std::chrono::steady_clock::now();
-  CHECK(WarmUp(&pages, keys, Echo, options).stored == 100);
-  // Nine intervals of 20 ms stand between ten batches. (That it takes no longer depends on the
-  // machine.)
-  CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(180));
-  options.concurrency = 1;
-  options.progress = [](const WarmUpProgress& progress) { return progress.keys < 30; };
-  CHECK(WarmUp(&pages, keys, Echo, options).keys == 30);
-  options.progress = nullptr;
-  options.keys_per_second = 0;
-  REQUIRE(one.client->FlushAll().ok());
-  const WarmUpProgress failed = WarmUp(
-      &pages, keys, [](auto) -> Values { return absl::DeadlineExceededError("slow"); }, options);
-  CHECK(failed.failed == 100);
-  CHECK(failed.failure == absl::UnavailableError("slow"));
-  CHECK_THROWS_AS(WarmUp(
-                      &pages, keys, [](auto) -> Values { throw 1; }, options),
-                  int);
-  one.server.Kill();
-  const WarmUpProgress down = WarmUp(&pages, keys, Echo, options);
-  CHECK(down.failed == 100);
-  CHECK(absl::IsUnavailable(down.failure));
-}
-
-TEST_CASE("one pool is copied to another with what values have left to live", "[client]") {
-  OneServer from;
-  OneServer to;
-  REQUIRE(from.client->Set("brief", "1", {.ttl = absl::Minutes(10), .flags = 9}).ok());
-  REQUIRE(from.client->Set("lasting", "2").ok());
-  REQUIRE(from.client->Set("stale", "3").ok());
-  REQUIRE(from.client->Invalidate("stale", absl::Minutes(5)).value());
-  const std::vector<std::string_view> keys = {"brief", "lasting", "stale", "absent"};
-  const WarmUpProgress done =
-      WarmUpFromPool(to.client.get(), from.client.get(), keys, absl::Hours(1));
-  CHECK(done.stored == 2);
-  CHECK(done.absent == 2);
-  const LeaseOptions plain = {.lease = absl::ZeroDuration()};
-  const LeasedItem brief = to.client->GetWithLease("brief", plain).value();
-  CHECK(brief.value == "1");
-  CHECK(brief.flags == 9);
-  CHECK(*brief.ttl_left <= absl::Seconds(601));
-  CHECK(to.client->GetWithLease("lasting", plain).value().ttl_left == absl::InfiniteDuration());
-  CHECK(to.client->Get("absent").value() == std::nullopt);
-}
 
 TEST_CASE("queries are told apart by all that makes them", "[client]") {
   const auto hash = [](std::string_view statement, std::vector<SqlValue> parameters) {
