@@ -20,7 +20,7 @@ class ApplicationWork final : public LoopWait,
   /// Aborted when `work` throws or drops its Completion, and Cancelled at the loop's end.
   static void Begin(EventDriver* driver, const std::function<void(Completion<T>)>& work,
                     std::function<void(T)> then) {
-    if (driver->stopping()) return then(absl::CancelledError("the event loop ends"));
+    if (driver->stopping()) return then(LoopEnds());
     const std::shared_ptr<ApplicationWork> self(new ApplicationWork(driver, std::move(then)));
     self->self_ = self;
     driver->Wait(self.get(), Clock::time_point::max());
@@ -38,7 +38,7 @@ class ApplicationWork final : public LoopWait,
     }
   }
 
-  void OnMoment() override { End(absl::CancelledError("the event loop ends")); }
+  void OnMoment() override { End(LoopEnds()); }
 
  private:
   ApplicationWork(EventDriver* driver, std::function<void(T)> then)

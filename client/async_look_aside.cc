@@ -55,7 +55,7 @@ class AsyncLookAside::Call final : public LoopWait, public std::enable_shared_fr
   template <typename Bring>
   void GoOn(const Bring& bring) {
     if (driver_->stopping()) {
-      call_->Cancel(absl::CancelledError("the event loop ends"));
+      call_->Cancel(LoopEnds());
     } else {
       bring();
     }

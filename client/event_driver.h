@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/call.h"
 #include "client/connection.h"
@@ -38,6 +39,9 @@ class AsyncCall {
 };
 
 class EventDriver;
+
+/// What all ends with that is under way on a loop when that is destroyed, or begun then.
+inline absl::Status LoopEnds() { return absl::CancelledError("the event loop ends"); }
 
 /// What waits on a loop for a moment, or for something that is posted there.
 class LoopWait {

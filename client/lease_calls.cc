@@ -239,7 +239,7 @@ Step<absl::StatusOr<bool>> Client::Leases::Set(Impl* impl, std::string_view key,
                                [&](RequestWriter& writer) { writer.Store(request, 0); }),
         SayWhetherDone);
   }
-  // Between this look and the set the lock may be lost; no condition of classic text spans two
+  // Between this look and the store the lock may be lost; no condition of classic text spans two
   // keys. The lock goes after the value came, so that who waits for it finds the value.
   const Lock lock(impl, key);
   ResultImpl look = lock.Read();
@@ -249,13 +249,13 @@ Step<absl::StatusOr<bool>> Client::Leases::Set(Impl* impl, std::string_view key,
         const absl::StatusOr<std::optional<Item>> held = cairn::ItemOf(std::move(read));
         if (!held.ok()) return Done::Over(held.status());
         if (!held->has_value() || (*held)->value != lock_token) return Done::Over(false);
-        ResultImpl store = impl->operations().Store(StoreVerb::kSet, key, value, options);
+        // Nothing was there when the lock was won; what is there now was set since.
+        ResultImpl store = impl->operations().Store(StoreVerb::kAdd, key, value, options);
         return Done::Ask(std::move(store), [lock, lock_token](ResultImpl answer) {
-          if (absl::Status stored = WasStored(std::move(answer)); !stored.ok()) {
-            return Done::Over(std::move(stored));
-          }
+          const absl::StatusOr<bool> added = WasDone(std::move(answer));
+          if (!added.ok()) return Done::Over(added.status());
           return lock.Remove<absl::StatusOr<bool>>(
-              lock_token, [](const absl::StatusOr<bool>&) { return Done::Over(true); });
+              lock_token, [added](const absl::StatusOr<bool>&) { return Done::Over(added); });
         });
       });
 }

@@ -19,13 +19,6 @@ constexpr absl::Duration kDelayMax = absl::Milliseconds(250);
 
 using WhetherOurs = Sequence<absl::StatusOr<bool>>;
 
-WriteOptions StoredFor(absl::Duration ttl, const CallOptions& call) {
-  WriteOptions write;
-  write.ttl = ttl;
-  write.timeout = call.timeout;
-  return write;
-}
-
 WhetherOurs Acquired(const std::string& key, const std::string& owner, const WriteOptions& write,
                      Clock::time_point deadline, absl::Duration delay = kFirstDelay) {
   return WhetherOurs::Ask(
@@ -62,7 +55,7 @@ WhetherOurs IfOurs(const std::string& key, const std::string& owner, const CallO
 WhetherOurs Extended(const std::string& key, const std::string& owner, absl::Duration ttl,
                      const CallOptions& call) {
   return IfOurs(key, owner, call,
-                [key, owner, write = StoredFor(ttl, call)](auto& client, uint64_t cas) {
+                [key, owner, write = StoredFor(call, ttl)](auto& client, uint64_t cas) {
                   return client.CompareAndSwap(key, owner, cas, write);
                 });
 }
@@ -100,7 +93,7 @@ absl::StatusOr<std::optional<HeldLock>> HeldLock::Acquire(Client* client, std::s
                                                           const LockOptions& options) {
   HeldLock lock(client, key, options.call);
   const absl::StatusOr<bool> acquired =
-      Ran(*client, Acquired(lock.key_, lock.owner_, StoredFor(options.ttl, options.call),
+      Ran(*client, Acquired(lock.key_, lock.owner_, StoredFor(options.call, options.ttl),
                             Clock::now() + ToClock(options.wait_max)));
   if (acquired.ok() && *acquired) return std::optional<HeldLock>(std::move(lock));
   lock.client_ = nullptr;
@@ -154,7 +147,7 @@ AsyncResult<absl::StatusOr<std::optional<AsyncHeldLock>>> AsyncHeldLock::Acquire
   const std::string owner = RandomId();
   return Prepared<Held, absl::StatusOr<bool>>(
       *async,
-      Acquired(own_key, owner, StoredFor(options.ttl, options.call),
+      Acquired(own_key, owner, StoredFor(options.call, options.ttl),
                Clock::now() + ToClock(options.wait_max)),
       [async, own_key, owner, call = options.call](const absl::StatusOr<bool>& acquired) -> Held {
         if (!acquired.ok()) return acquired.status();

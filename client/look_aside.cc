@@ -158,21 +158,6 @@ std::vector<absl::StatusOr<Fetched>> LookAside::GetMultiOrCompute(
   return call.TakeResults();
 }
 
-absl::StatusOr<std::optional<Fetched>> LookAside::Peek(std::string_view key) {
-  // Classic reads win nothing; that is the point here.
-  CallOptions call;
-  call.timeout = impl_->options().cache_timeout;
-  absl::StatusOr<std::optional<Item>> item = impl_->client().Gets(key, call);
-  if (!item.ok()) return item.status();
-  if (!item->has_value()) return std::optional<Fetched>();
-  const bool nothing = ((*item)->flags & kNothingFlag) != 0;
-  // What stands in a missing value's place, or an empty value, which cannot be told from it.
-  if ((*item)->value.empty() && !nothing) return std::optional<Fetched>();
-  Fetched fetched;
-  if (!nothing) fetched.value = std::move((*item)->value);
-  return fetched;
-}
-
 LookAside::Counters LookAside::counters() const {
   const Impl::Counts& from = impl_->counts();
   const auto read = [](const std::atomic<uint64_t>& counter) {

@@ -58,9 +58,7 @@ Sequence<Before> LookedBefore(const std::string& key, const LookAsideOptions& op
 CacheFate StoredOrRemoved(const std::string& key, std::string value, bool written,
                           const Before& before, const LookAsideOptions& options) {
   const CallOptions call = CacheCall(options);
-  WriteOptions write;
-  write.ttl = Jittered(options, options.ttl);
-  write.timeout = call.timeout;
+  const WriteOptions write = StoredFor(call, Jittered(options, options.ttl));
   const auto done_or_removed = [key, call](bool stored) {
     return stored ? CacheFate::Over(absl::OkStatus()) : Removed(key, call);
   };

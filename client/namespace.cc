@@ -93,9 +93,7 @@ Namespace::State::Generation Namespace::State::Add(int tries_left) const {
   const std::string generation = NewGeneration();
   return Generation::Ask(
       [self = shared_from_this(), generation](auto& client) {
-        WriteOptions write;
-        write.timeout = self->options_.call.timeout;
-        return client.Add(self->generation_key_, generation, write);
+        return client.Add(self->generation_key_, generation, StoredFor(self->options_.call));
       },
       [self = shared_from_this(), generation, tries_left](const absl::StatusOr<bool>& added) {
         if (!added.ok()) return Generation::Over(added.status());
@@ -108,9 +106,7 @@ Sequence<absl::Status> Namespace::State::Invalidate() {
   const std::string generation = NewGeneration();
   return Invalidation::Ask(
       [self = shared_from_this(), generation](auto& client) {
-        WriteOptions write;
-        write.timeout = self->options_.call.timeout;
-        return client.Set(self->generation_key_, generation, write);
+        return client.Set(self->generation_key_, generation, StoredFor(self->options_.call));
       },
       [self = shared_from_this(), generation](const absl::Status& stored) {
         self->NoteInvalidation(generation, stored.ok());

@@ -10,12 +10,35 @@
 #include "absl/time/time.h"
 #include "cairn/async.h"
 #include "cairn/client.h"
+#include "client/application_work.h"
 #include "client/async_impl.h"
 #include "client/async_results.h"
 #include "client/event_driver.h"
 #include "client/server_state.h"
 
 namespace cairn {
+
+/// For a call of a sequence that stores.
+inline WriteOptions StoredFor(const CallOptions& call,
+                              absl::Duration ttl = absl::InfiniteDuration()) {
+  WriteOptions write;
+  write.ttl = ttl;
+  write.timeout = call.timeout;
+  return write;
+}
+
+template <typename T>
+struct Sequence;
+template <typename T>
+T Ran(Client& client, Sequence<T> sequence);
+template <typename T>
+void Drive(AsyncClient& client, Sequence<T> sequence, std::function<void(T)> done);
+
+/// Another client that a sequence asks: the one where a thread waits, the other on a loop.
+struct OtherClient {
+  Client* client = nullptr;
+  AsyncClient* async = nullptr;
+};
 
 /// Where something stands that makes several calls, one after the other: it is over, or there is a
 /// call to make, whose answer says where it stands then, or some time to let pass. It is told what
@@ -37,6 +60,29 @@ struct Sequence {
             }};
   }
 
+  /// Several calls, all at once on a loop, of which it does not matter what becomes: `call` is
+  /// given a number below `count` besides. Not the first thing to do: a loop counts on its thread.
+  template <typename MakeCall, typename Then>
+  static Sequence AskAll(size_t count, MakeCall call, Then then) {
+    if (count == 0) return then();
+    return {std::nullopt,
+            [count, call, then](Client& client) -> Sequence {
+              for (size_t i = 0; i < count; ++i) (void)call(client, i);
+              return then();
+            },
+            [count, call, then](AsyncClient& client, std::function<void(Sequence)> next) {
+              struct Rest {
+                size_t left;
+                std::function<void(Sequence)> next;
+              };
+              const auto over = [rest = std::make_shared<Rest>(Rest{count, std::move(next)}),
+                                 then](const auto&) {
+                if (--rest->left == 0) rest->next(then());
+              };
+              for (size_t i = 0; i < count; ++i) call(client, i).Then(over);
+            }};
+  }
+
   /// Not the first thing to do: a loop's pause begins on its thread, after a call.
   template <typename Then>
   static Sequence Pause(absl::Duration delay, Then then) {
@@ -48,6 +94,31 @@ struct Sequence {
             [delay, then](AsyncClient& client, std::function<void(Sequence)> next) {
               LoopPause::Begin(AsyncBuilder::DriverOf(client), delay,
                                [then, next = std::move(next)] { next(then()); });
+            }};
+  }
+
+  /// The same calls, made of another client. On a loop they are made on that client's, and this
+  /// one waits: what comes next is on this one again, and so is the end when this loop ends before,
+  /// as Cancelled. T is made of a Status; what the calls use they own, or share with nobody.
+  Sequence AskedOf(const OtherClient& other) && {
+    if (outcome.has_value()) return std::move(*this);
+    return {std::nullopt,
+            [there = other.client, wait = std::move(wait)](Client&) -> Sequence {
+              return Over(Ran(*there, Sequence{std::nullopt, wait, nullptr}));
+            },
+            [there = other.async, begin = std::move(begin)](AsyncClient& client,
+                                                            std::function<void(Sequence)> next) {
+              EventDriver* const driver = AsyncBuilder::DriverOf(client);
+              if (driver == nullptr) return next(Over(client.status()));
+              // It may be the first thing to do, hence not on this loop's thread yet.
+              driver->port()->Post([driver, there, begin, next = std::move(next)] {
+                ApplicationWork<T>::Begin(
+                    driver,
+                    [there, begin](const Completion<T>& done) {
+                      Drive<T>(*there, {std::nullopt, nullptr, begin}, done);
+                    },
+                    [next](T told) { next(Over(std::move(told))); });
+              });
             }};
   }
 

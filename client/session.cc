@@ -36,18 +36,13 @@ std::string KeyOf(const Options& options, std::string_view id) {
   return options.prefix + std::string(id);
 }
 
-WriteOptions StoredFor(const Options& options) {
-  WriteOptions write;
-  write.ttl = options.ttl;
-  write.timeout = options.call.timeout;
-  return write;
-}
-
 Created CreateSession(const Options& options, std::string_view data) {
   std::string id = RandomId();
   return Created::Ask(
       [key = KeyOf(options, id), data = std::string(data),
-       write = StoredFor(options)](auto& client) { return client.Add(key, data, write); },
+       write = StoredFor(options.call, options.ttl)](auto& client) {
+        return client.Add(key, data, write);
+      },
       [id](const absl::StatusOr<bool>& added) {
         if (!added.ok()) return Created::Over(added.status());
         if (!*added) {
@@ -71,10 +66,10 @@ Loaded LoadSession(const Options& options, std::string_view id) {
 Saved SaveSession(const Options& options, std::string_view id, std::string_view data,
                   uint64_t cas) {
   if (!IsId(id)) return Saved::Over(CasOutcome::kNotFound);
-  return Saved::Ask(
-      [key = KeyOf(options, id), data = std::string(data), cas, write = StoredFor(options)](
-          auto& client) { return client.CompareAndSwap(key, data, cas, write); },
-      [](const absl::StatusOr<CasOutcome>& outcome) { return Saved::Over(outcome); });
+  return Saved::Ask([key = KeyOf(options, id), data = std::string(data), cas,
+                     write = StoredFor(options.call, options.ttl)](
+                        auto& client) { return client.CompareAndSwap(key, data, cas, write); },
+                    [](const absl::StatusOr<CasOutcome>& outcome) { return Saved::Over(outcome); });
 }
 
 WhetherDone UpdateSession(const Options& options, const std::string& id, const Change& change,

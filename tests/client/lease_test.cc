@@ -71,6 +71,13 @@ void TestLosing(Client& client) {
   CHECK_FALSE(client.SetWithLease("returned", "old", next.token).value());
   CHECK(client.SetWithLease("returned", "new", after.token).value());
   CHECK(client.GetWithLease("returned").value().value == "new");
+  // Nor in place of what was set meanwhile.
+  const LeasedItem set = client.GetWithLease("set").value();
+  CHECK(client.Set("set", "theirs").ok());
+  CHECK_FALSE(client.SetWithLease("set", "mine", set.token).value());
+  CHECK(client.Get("set").value() == "theirs");
+  CHECK(client.DeleteAndLease("set").value());
+  CHECK(client.GetWithLease("set").value().won);
   // A value too large is refused, and its lease is still there to be given back.
   const LeasedItem large = client.GetWithLease("large").value();
   CHECK(absl::IsResourceExhausted(

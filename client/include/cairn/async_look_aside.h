@@ -117,7 +117,11 @@ class CAIRN_EXPORT AsyncLookAside {
   AsyncResult<Written> WriteThrough(std::string_view key, std::string_view value,
                                     Write write) const;
 
+  /// See LookAside.
+  AsyncResult<absl::StatusOr<std::optional<Fetched>>> Peek(std::string_view key) const;
+
  private:
+  friend class AsyncWarmUpRun;
   using Results = std::vector<absl::StatusOr<Fetched>>;
   class Call;
   template <typename T>

@@ -112,7 +112,7 @@ class CAIRN_EXPORT Client {
   std::vector<absl::StatusOr<LeasedItem>> GetMultiWithLease(std::span<const std::string_view> keys,
                                                             const LeaseOptions& options = {});
   /// Stores what was computed, and with that gives the lease back. False: the lease was lost, to a
-  /// delete or because its time was up, and nothing was stored.
+  /// delete, to a set, or because its time was up, and nothing was stored.
   /// REQUIRES: token.held()
   absl::StatusOr<bool> SetWithLease(std::string_view key, std::string_view value,
                                     const LeaseToken& token, const WriteOptions& options = {});

@@ -16,7 +16,8 @@ namespace cairn {
 
 /// A new pool that fills from the old one as it is asked: for the time in which a ring is changed,
 /// or servers are replaced, and the new ones would begin empty. For applications that get and set;
-/// those with a LookAside have LookAsideOptions::fill_from. Thread-safe.
+/// those with a LookAside have LookAsideOptions::fill_from. For event loops and coroutines:
+/// cairn/async_filling_pool.h. Thread-safe.
 ///
 /// Reads ask the new pool, and what it has not the old one, whose value is then stored in the new.
 /// Writes and deletes go to both, so that nothing comes back from the old pool that was changed

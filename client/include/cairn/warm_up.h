@@ -25,7 +25,8 @@ struct WarmUpProgress {
 struct WarmUpOptions {
   /// The most keys a second that are asked for, on average. 0: no limit.
   double keys_per_second = 0;
-  /// Keys to a question, and how many questions are under way at a time: so many threads load.
+  /// Keys to a question, and how many questions are under way at a time: so many threads load, when
+  /// they are threads.
   size_t batch = 100;
   size_t concurrency = 1;
   /// Called after each batch, on one thread at a time; false: no more batches are begun.
@@ -38,6 +39,8 @@ struct WarmUpOptions {
 /// one batch at a time, by several threads if `concurrency` says so; an error of it fails the
 /// batch (as Unavailable where it said DeadlineExceeded). TTLs and the like are the LookAside's.
 /// Returns when all keys were tried.
+///
+/// For event loops and coroutines: cairn/async_warm_up.h.
 ///
 /// From another pool: a LookAside with LookAsideOptions::fill_from, and WarmUpFromPool.
 CAIRN_EXPORT WarmUpProgress WarmUp(LookAside* look_aside, std::span<const std::string_view> keys,
