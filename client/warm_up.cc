@@ -231,7 +231,7 @@ class CAIRN_HIDDEN AsyncWarmUpRun final : public LoopWait,
         look_options_(ForWarmUp(look_aside_.impl_->options())),
         keys_(std::move(keys)),
         load_([load = std::move(load)](std::vector<std::string> missing,
-                                       AsyncLookAside::DoneMulti done) {
+                                       const AsyncLookAside::DoneMulti& done) {
           load(std::move(missing), AsyncLookAside::DoneMulti([done](Loaded loaded) {
                  done(NoDeadline(std::move(loaded)));
                }));
