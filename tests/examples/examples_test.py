@@ -6,6 +6,7 @@ import http.client
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -67,7 +68,7 @@ def pkg_config(*options):
 class Examples(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        run(CMAKE, "--install", os.environ["CAIRN_BUILD_DIR"], "--prefix", PREFIX)
+        run(CMAKE, "--install", os.environ["CAIRN_BUILD_DIR"], "--component", "client", "--prefix", PREFIX)
 
     def look_aside(self, program):
         with servers.Server(os.environ["CAIRND"]) as server:
@@ -196,6 +197,27 @@ class Examples(unittest.TestCase):
         # An application may make all of it part of a shared library of its own.
         run(CXX, "-shared", "-Wl,-z,text", source, "-o", FOLDER / "look_aside.so", "-Wl,--whole-archive",
             LIB / "libcairn.a", "-Wl,--no-whole-archive", *[flag for flag in static if "cairn" not in flag])
+
+    def test_what_the_readme_says_is_what_happens(self):
+        """Its program, its CMakeLists.txt and its pkg-config line, in an empty folder."""
+        app = FOLDER / "app"
+        shutil.rmtree(app, ignore_errors=True)
+        app.mkdir()
+        readme = (SOURCE / "README.md").read_text()
+        section = readme[readme.index("## An application in C++"):readme.index("## Running it")]
+        blocks = {kind: text for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)}
+        (app / "app.cc").write_text(blocks["cpp"])
+        (app / "CMakeLists.txt").write_text(blocks["cmake"])
+        run(CMAKE, "-S", app, "-B", app / "build", f"-DCMAKE_PREFIX_PATH={PREFIX}", f"-DCMAKE_CXX_COMPILER={CXX}")
+        run(CMAKE, "--build", app / "build")
+        by_hand = re.search(r"`g\+\+ (.*) \$\(pkg-config (.*) cairn\)`", section)
+        run(CXX, *by_hand[1].split(), f"-Wl,-rpath,{LIB}", *pkg_config(*by_hand[2].split()), cwd=app)
+
+        says = re.split(r"^\$ .*\n", blocks["console"], flags=re.MULTILINE)
+        for program in (app / "build" / "app", app / "app"):
+            with servers.Server(os.environ["CAIRND"]) as server:
+                for expected in says[2:]:
+                    self.assertEqual(run(program, f"127.0.0.1:{server.port}"), expected)
 
     def test_shared_library_shows_what_is_public_and_nothing_else(self):
         library = LIB / SONAME

@@ -30,9 +30,8 @@ class AsyncClient;
 /// also "no such key", is in the value.
 ///   Unavailable        no connection, or it broke, or the server is left alone for a while
 ///   DeadlineExceeded   no answer within the timeouts; a write may have been carried out
-///   InvalidArgument    a key that is empty, longer than 250 bytes with its prefix, or with blanks
-///   or
-///                      control characters; a number that the server takes for none
+///   InvalidArgument    a key that is empty, longer than 250 bytes with its prefix, or with
+///                      blanks or control characters; a number that the server takes for none
 ///   ResourceExhausted  a value above ClientOptions::value_bytes_max, or the server's own limits
 ///   DataLoss           the server's answers made no sense; the connection was closed
 ///   Unknown            any other error line of the server, which is the message

@@ -22,10 +22,12 @@ struct CAIRN_EXPORT Server {
   /// What rings use in place of host and port when not empty, so that an address can change and
   /// every key stays where it is.
   std::string alias;
-  /// Takes no keys as long as every other server does: it gets those of servers that are left
-  /// alone (ClientOptions::max_fails), when they have no other place to go.
+  /// Takes no keys as long as every other server does: it gets those of each server that is left
+  /// alone (ClientOptions::max_fails); with ClientOptions::eject, when every other server is, as
+  /// nginx has it.
   bool backup = false;
-  /// Taken out: never connected to, its keys live elsewhere, as if it were not in the list.
+  /// Taken out: never connected to, its keys live elsewhere, as if it were not in the list. With
+  /// modula, where the number of servers decides, so do most keys of the others.
   bool down = false;
 
   bool IsUnixSocket() const { return !host.empty() && host.front() == '/'; }
