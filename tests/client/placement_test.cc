@@ -2,12 +2,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
-#include <functional>
-#include <map>
-#include <memory>
-#include <sstream>
 
 #include "client/key_hash.h"
 #include "client/md5.h"
@@ -15,16 +9,6 @@
 
 namespace cairn {
 namespace {
-
-using Scheme = PlacementOptions::Scheme;
-using PointName = PlacementOptions::PointName;
-
-std::vector<std::string> Split(const std::string& text, char mark) {
-  std::vector<std::string> parts;
-  std::istringstream stream(text);
-  for (std::string part; std::getline(stream, part, mark);) parts.push_back(part);
-  return parts;
-}
 
 std::vector<Server> ManyServers(size_t count, uint32_t weight = 1) {
   std::vector<Server> servers(count);
@@ -46,100 +30,6 @@ std::vector<std::string> ManyKeys(size_t count) {
   std::vector<std::string> keys;
   for (size_t i = 0; i < count; ++i) keys.push_back("key:" + std::to_string(i * 7919));
   return keys;
-}
-
-// The behaviours of the published vectors, as options.
-PlacementOptions OptionsOf(const std::string& behaviour) {
-  using Preset = PlacementPreset;
-  auto with = [](Preset preset, const std::function<void(PlacementOptions&)>& change) {
-    PlacementOptions options = PlacementOptions::For(preset);
-    change(options);
-    return options;
-  };
-  auto hashed_by = [&](Preset preset, KeyHash hash) {
-    return with(preset, [&](PlacementOptions& options) { options.key_hash = hash; });
-  };
-  static const std::map<std::string, PlacementOptions> kKnown = {
-      {"KETAMA", PlacementOptions::For(Preset::kLibmemcachedKetama)},
-      {"CONSISTENT", PlacementOptions::For(Preset::kLibmemcachedKetama)},
-      {"KETAMA,KETAMA_HASH_MD5", PlacementOptions::For(Preset::kLibmemcachedKetama)},
-      {"servers,KETAMA", with(Preset::kLibmemcachedKetama,
-                              [](PlacementOptions& o) { o.weights_make_ring160 = false; })},
-      {"KETAMA,servers,HASH_MD5", hashed_by(Preset::kLibmemcachedKetama, KeyHash::kMd5)},
-      {"HASH_MD5,KETAMA", PlacementOptions::For(Preset::kLibmemcachedMd5)},
-      {"HASH_MD5,KETAMA_SPY",
-       with(Preset::kLibmemcachedMd5,
-            [](PlacementOptions& o) { o.point_name = PointName::kLibmemcachedSpy; })},
-      {"KETAMA_WEIGHTED", PlacementOptions::For(Preset::kLibmemcachedWeighted)},
-      {"servers,KETAMA_WEIGHTED", PlacementOptions::For(Preset::kLibmemcachedWeighted)},
-      {"KETAMA_WEIGHTED,KETAMA_SPY",
-       with(Preset::kLibmemcachedWeighted,
-            [](PlacementOptions& o) { o.point_name = PointName::kLibmemcachedSpy; })},
-      {"KETAMA_WEIGHTED,HASH_CRC",
-       hashed_by(Preset::kLibmemcachedWeighted, KeyHash::kCrc32Upper15)},
-      {"KETAMA_WEIGHTED,HASH_FNV1A_64",
-       hashed_by(Preset::kLibmemcachedWeighted, KeyHash::kFnv1a_64Low32Signed)},
-      {"KETAMA_WEIGHTED,PREFIX_ns1:", PlacementOptions::For(Preset::kLibmemcachedWeighted)},
-      {"KETAMA_WEIGHTED,PREFIX_ns1:,HASH_WITH_PREFIX",
-       PlacementOptions::For(Preset::kLibmemcachedWeighted)},
-      {"LIBMC_MD5", PlacementOptions::For(Preset::kLibmc)},
-      {"LIBMC_FNV1_32", hashed_by(Preset::kLibmc, KeyHash::kFnv1_32)},
-      {"LIBMC_FNV1A_32", hashed_by(Preset::kLibmc, KeyHash::kFnv1a_32)},
-      {"LIBMC_CRC_32", hashed_by(Preset::kLibmc, KeyHash::kCrc32)},
-      {"MODULA", PlacementOptions::For(Preset::kLibmemcachedModula)},
-      {"PYMEMCACHE_STR", PlacementOptions::For(Preset::kPymemcache)},
-      {"PYMEMCACHE_BYTES", PlacementOptions::For(Preset::kPymemcacheBytes)},
-      {"SPY_SPY", PlacementOptions::For(Preset::kSpymemcached)},
-      {"SPY_SPY_W", PlacementOptions::For(Preset::kSpymemcached)},
-      {"SPY_LIB", PlacementOptions::For(Preset::kLibmemcachedWeighted)},
-      {"SPY_LIB_W", PlacementOptions::For(Preset::kLibmemcachedWeighted)},
-      {"TWEMPROXY_MD5", hashed_by(Preset::kTwemproxy, KeyHash::kMd5)},
-      {"TWEMPROXY_MD5,UNIX", hashed_by(Preset::kTwemproxy, KeyHash::kMd5)},
-      {"TWEMPROXY_MD5,HASH_TAG{}", with(Preset::kTwemproxy,
-                                        [](PlacementOptions& o) {
-                                          o.key_hash = KeyHash::kMd5;
-                                          o.hash_tag = "{}";
-                                        })},
-      {"TWEMPROXY_FNV1A_64", PlacementOptions::For(Preset::kTwemproxy)},
-      {"TWEMPROXY_ONE_AT_A_TIME", hashed_by(Preset::kTwemproxy, KeyHash::kOneAtATimeSigned)},
-      {"TWEMPROXY_CRC32", hashed_by(Preset::kTwemproxy, KeyHash::kCrc32Upper15)},
-      {"TWEMPROXY_CRC32A", hashed_by(Preset::kTwemproxy, KeyHash::kCrc32)},
-      {"TWEMPROXY_MODULA_MD5", PlacementOptions::For(Preset::kTwemproxyModula)},
-      {"TWEMPROXY_NAMED(alpha,beta,gamma,delta,eps)", hashed_by(Preset::kTwemproxy, KeyHash::kMd5)},
-  };
-  const auto found = kKnown.find(behaviour);
-  INFO("behaviour " << behaviour);
-  REQUIRE(found != kKnown.end());
-  return found->second;
-}
-
-// host:port:weight, where a UNIX socket has the port 0.
-std::vector<Server> ServersOf(const std::string& list, const std::string& behaviour) {
-  std::vector<Server> servers;
-  for (const std::string& text : Split(list, ',')) {
-    const auto fields = Split(text, ':');
-    Server server;
-    server.host = fields.at(0);
-    server.port = static_cast<uint16_t>(std::stoi(fields.at(1)));
-    server.weight = static_cast<uint32_t>(std::stoul(fields.at(2)));
-    servers.push_back(server);
-  }
-  if (behaviour.find("NAMED") != std::string::npos) {
-    const char* names[] = {"alpha", "beta", "gamma", "delta", "eps"};
-    for (size_t i = 0; i < servers.size(); ++i) servers[i].alias = names[i];
-  }
-  return servers;
-}
-
-std::string ReadVectors(const std::string& path) {
-  const std::string command = (path.ends_with(".zst") ? "zstd -dcq '" : "cat '") + path + "'";
-  std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
-  std::string text;
-  char buffer[65536];
-  while (const size_t count = fread(buffer, 1, sizeof(buffer), pipe.get())) {
-    text.append(buffer, count);
-  }
-  return text;
 }
 
 }  // namespace
@@ -191,52 +81,6 @@ TEST_CASE("hashes are the textbook's where the textbook has them") {
   CHECK(Murmur3("") == 0);
   CHECK(Murmur3("hello") == 0x248bfa47);
   CHECK(Murmur3("hello, world") == 0x149bbb7f);
-}
-
-TEST_CASE("keys are where libmemcached and pymemcache put them") {
-  std::ifstream file(CAIRN_SOURCE_DIR "/tests/client/placement_vectors.tsv");
-  size_t count = 0;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line[0] == '#') continue;
-    const auto fields = Split(line, '\t');
-    REQUIRE(fields.size() == 4);
-    const auto preset = PresetFromName(fields[0]);
-    REQUIRE(preset.ok());
-    const Placement placement = MakeOk(ServersOf(fields[1], ""), PlacementOptions::For(*preset));
-    INFO(line);
-    CHECK(placement.Choose(fields[2]) == std::stoul(fields[3]));
-    ++count;
-  }
-  CHECK(count > 400);
-}
-
-TEST_CASE("keys are where the published vectors say") {
-  const char* path = std::getenv("CAIRN_PLACEMENT_VECTORS");
-  if (path == nullptr) {
-    WARN("skipped: CAIRN_PLACEMENT_VECTORS does not name the file of published vectors");
-    return;
-  }
-  const std::string text = ReadVectors(path);
-  std::map<std::string, Placement> placements;
-  size_t count = 0;
-  std::map<std::string, int> wrong;
-  for (const std::string& line : Split(text, '\n')) {
-    const auto fields = Split(line, '\t');
-    if (fields.size() != 5 || fields[0] == "set-name") continue;
-    const std::vector<Server> servers = ServersOf(fields[2], fields[1]);
-    auto found = placements.find(fields[1] + fields[2]);
-    if (found == placements.end()) {
-      found =
-          placements.emplace(fields[1] + fields[2], MakeOk(servers, OptionsOf(fields[1]))).first;
-    }
-    const bool prefixed = fields[1].find("HASH_WITH_PREFIX") != std::string::npos;
-    const Server& chosen = servers[found->second.Choose(prefixed ? "ns1:" + fields[3] : fields[3])];
-    const std::string address = chosen.host + ":" + std::to_string(chosen.port);
-    if (address != fields[4]) ++wrong[fields[0] + " " + fields[1]];
-    ++count;
-  }
-  for (const auto& [what, times] : wrong) FAIL_CHECK(what << ": " << times << " wrong");
-  CHECK(count > 30000);
 }
 
 TEST_CASE("choosing for many keys is choosing for each") {
