@@ -174,6 +174,21 @@ TEST_CASE("keys are where other libraries put them") {
 #endif
 }
 
+TEST_CASE("a point that two servers share is the first one's, with spymemcached the last one's") {
+  // Names of the table that have a point in common, and a key just before it.
+  std::vector<Server> servers(2);
+  servers[0].alias = "10.9.0.7";
+  servers[1].alias = "10.9.1.106";
+  for (int order = 0; order < 2; ++order) {
+    auto chosen = [&](PlacementPreset preset) {
+      return MakeOk(servers, PlacementOptions::For(preset)).Choose("collide55");
+    };
+    CHECK(chosen(PlacementPreset::kLibmemcachedWeighted) == 0);
+    CHECK(chosen(PlacementPreset::kSpymemcached) == 1);
+    std::swap(servers[0], servers[1]);
+  }
+}
+
 TEST_CASE("keys with characters beyond 16 bits are where pymemcache put them") {
   // Asked of pymemcache 3.5.2; the table has none.
   struct Row {
