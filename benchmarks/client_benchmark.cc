@@ -3,28 +3,27 @@
 //
 //   client_benchmark <library> <work> <seconds> <port>...
 //
-// library: cairn, libmemcached, floor.  work: load, get, set, mget, mset, qset, threads, place.
-// One line: library, work, operations a second, CPU nanoseconds an operation.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+// library: cairn, libmemcached, floor.  work: load, get, set, mget, mset, qset, threads, place;
+// late, which has three servers of its own that answer after 200 ms; load-huge, huge: 200,000 keys
+// with values of 1,000 bytes in one call.
+// One line: library, work, operations a second, CPU nanoseconds an operation, the median of how
+// many microseconds a call takes, megabytes of memory at the peak; - for what says nothing.
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "benchmarks/bare_peer.h"
+#include "benchmarks/late_peer.h"
 #include "cairn/client.h"
 
 #ifdef CAIRN_HAVE_LIBMEMCACHED
@@ -38,15 +37,9 @@ constexpr size_t kBatch = 100;
 // Of values that are stored quietly; libmemcached's and the floor's buffers take no notice of it.
 constexpr size_t kBulk = 1000;
 constexpr size_t kThreads = 64;
-
-[[noreturn]] void Die(const std::string& why) {
-  fprintf(stderr, "client_benchmark: %s\n", why.c_str());
-  exit(1);
-}
-
-void Check(bool ok, const char* what) {
-  if (!ok) Die(what);
-}
+constexpr size_t kHuge = 200'000;
+constexpr size_t kHugeValueBytes = 1000;
+constexpr std::chrono::milliseconds kLate{200};
 
 class Keys {
  public:
@@ -71,6 +64,16 @@ class Keys {
 
 const Keys& TheKeys() {
   static const Keys keys;
+  return keys;
+}
+
+// In no other load's keys.
+const std::vector<std::string>& HugeKeys() {
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> made;
+    for (size_t i = 0; i < kHuge; ++i) made.push_back("bench:huge:" + std::to_string(100'000 + i));
+    return made;
+  }();
   return keys;
 }
 
@@ -134,6 +137,12 @@ class Cairn final : public Library {
     Check(client_->SetAll(items_).ok(), "a set of a batch failed");
   }
   size_t Place(const std::string& key) override { return client_->ServerOf(key); }
+  void LoadHuge() {
+    const std::string value(kHugeValueBytes, 'v');
+    std::vector<cairn::SetItem> items;
+    for (const std::string& key : HugeKeys()) items.push_back({key, value});
+    Check(client_->SetAll(items).ok(), "loading failed");
+  }
 
  private:
   std::shared_ptr<cairn::Client> client_;
@@ -172,18 +181,25 @@ class Libmemcached final : public Library {
           "a set failed");
   }
   void GetBatch(const std::vector<std::string_view>& keys) override {
-    const char* texts[kBatch];
-    size_t sizes[kBatch];
+    texts_.resize(keys.size());
+    sizes_.resize(keys.size());
     for (size_t i = 0; i < keys.size(); ++i) {
-      texts[i] = keys[i].data();
-      sizes[i] = keys[i].size();
+      texts_[i] = keys[i].data();
+      sizes_[i] = keys[i].size();
     }
-    Check(memcached_mget(handle_, texts, sizes, keys.size()) == MEMCACHED_SUCCESS, "mget failed");
+    Check(memcached_mget(handle_, texts_.data(), sizes_.data(), keys.size()) == MEMCACHED_SUCCESS,
+          "mget failed");
     memcached_result_st item;
     memcached_result_create(handle_, &item);
     memcached_return_t result = MEMCACHED_SUCCESS;
     size_t hits = 0;
-    while (memcached_fetch_result(handle_, &item, &result) != nullptr) ++hits;
+    // It hands out one value after the other; who asks for so many at once wants to have them all.
+    std::vector<std::string> values;
+    while (memcached_fetch_result(handle_, &item, &result) != nullptr) {
+      ++hits;
+      if (keys.size() < kHuge) continue;
+      values.emplace_back(memcached_result_value(&item), memcached_result_length(&item));
+    }
     memcached_result_free(&item);
     Check(hits == keys.size(), "a key of a batch was not hit");
   }
@@ -210,6 +226,8 @@ class Libmemcached final : public Library {
  private:
   memcached_st* const handle_;
   memcached_st* quiet_ = nullptr;
+  std::vector<const char*> texts_;
+  std::vector<size_t> sizes_;
 };
 #endif
 
@@ -219,31 +237,19 @@ class Floor final : public Library {
  public:
   explicit Floor(const std::vector<uint16_t>& ports) : peers_(ports.size()) {
     for (size_t i = 0; i < ports.size(); ++i) {
-      const int fd = socket(AF_INET, SOCK_STREAM, 0);
-      const int on = 1;
-      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-      sockaddr_in address = {};
-      address.sin_family = AF_INET;
-      address.sin_port = htons(ports[i]);
-      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      Check(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0, "connect");
-      peers_[i].fd = fd;
-      peers_[i].input.resize(256 * 1024);
+      peers_[i].Connect(ports[i]);
     }
-  }
-  ~Floor() override {
-    for (const Peer& peer : peers_) close(peer.fd);
   }
 
   void Get(const std::string& key) override { GetBatch({key}); }
   void Set(const std::string& key) override { SetBatch({key}); }
   void GetBatch(const std::vector<std::string_view>& keys) override {
     for (const std::string_view key : keys) {
-      Peer& peer = peers_[Place(key)];
+      BarePeer& peer = peers_[Place(key)];
       peer.output.append(peer.output.empty() ? "get " : " ").append(key);
     }
     SendAll("\r\n");
-    for (Peer& peer : peers_) {
+    for (BarePeer& peer : peers_) {
       while (peer.asked > 0) {
         const std::string_view line = peer.Line();
         if (line == "END") {
@@ -256,13 +262,13 @@ class Floor final : public Library {
   }
   void SetBatch(const std::vector<std::string_view>& keys) override {
     for (const std::string_view key : keys) {
-      Peer& peer = peers_[Place(key)];
+      BarePeer& peer = peers_[Place(key)];
       peer.output.append("set ").append(key).append(" 0 0 100\r\n").append(TheValue());
       peer.output.append("\r\n");
       ++peer.answers;
     }
     SendAll("");
-    for (Peer& peer : peers_) {
+    for (BarePeer& peer : peers_) {
       for (; peer.answers > 0; --peer.answers) Check(peer.Line() == "STORED", "a set failed");
       peer.asked = 0;
     }
@@ -270,14 +276,14 @@ class Floor final : public Library {
   void SetQuietly(const std::vector<std::string_view>& keys) override {
     constexpr size_t kBufferBytes = 8192;
     for (const std::string_view key : keys) {
-      Peer& peer = peers_[Place(key)];
+      BarePeer& peer = peers_[Place(key)];
       peer.output.append("set ").append(key).append(" 0 0 100 noreply\r\n").append(TheValue());
       peer.output.append("\r\n");
       if (peer.output.size() >= kBufferBytes) peer.Send();
     }
   }
   void Finish() override {
-    for (Peer& peer : peers_) {
+    for (BarePeer& peer : peers_) {
       peer.output.append("version\r\n");
       peer.Send();
       peer.Line();
@@ -286,57 +292,6 @@ class Floor final : public Library {
   size_t Place(const std::string& key) override { return Place(std::string_view(key)); }
 
  private:
-  struct Peer {
-    int fd = -1;
-    std::string output;
-    std::string input;
-    size_t begin = 0;
-    size_t end = 0;
-    size_t asked = 0;
-    size_t answers = 0;
-
-    void Send() {
-      std::string_view rest = output;
-      while (!rest.empty()) {
-        const ssize_t bytes = write(fd, rest.data(), rest.size());
-        Check(bytes > 0, "write");
-        rest.remove_prefix(static_cast<size_t>(bytes));
-      }
-      output.clear();
-    }
-    void Fill() {
-      if (begin == end) begin = end = 0;
-      if (end == input.size()) {
-        memmove(input.data(), input.data() + begin, end - begin);
-        end -= begin;
-        begin = 0;
-      }
-      const ssize_t bytes = read(fd, input.data() + end, input.size() - end);
-      Check(bytes > 0, "read");
-      end += static_cast<size_t>(bytes);
-    }
-    std::string_view Line() {
-      for (;;) {
-        const void* found = memchr(input.data() + begin, '\n', end - begin);
-        if (found != nullptr) {
-          const char* const line = input.data() + begin;
-          const auto bytes = static_cast<size_t>(static_cast<const char*>(found) - line);
-          begin += bytes + 1;
-          return {line, bytes - 1};
-        }
-        Fill();
-      }
-    }
-    void Skip(size_t bytes) {
-      while (end - begin < bytes) {
-        bytes -= end - begin;
-        begin = end;
-        Fill();
-      }
-      begin += bytes;
-    }
-  };
-
   size_t Place(std::string_view key) const {
     if (peers_.size() == 1) return 0;
     uint32_t hash = 2166136261u;
@@ -344,7 +299,7 @@ class Floor final : public Library {
     return (uint64_t{hash} * peers_.size()) >> 32;
   }
   void SendAll(std::string_view end) {
-    for (Peer& peer : peers_) {
+    for (BarePeer& peer : peers_) {
       if (peer.output.empty()) continue;
       peer.output.append(end);
       peer.Send();
@@ -352,7 +307,7 @@ class Floor final : public Library {
     }
   }
 
-  std::vector<Peer> peers_;
+  std::vector<BarePeer> peers_;
 };
 
 std::unique_ptr<Library> MakeLibrary(const std::string& name, const std::vector<uint16_t>& ports) {
@@ -373,35 +328,58 @@ double CpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-// Runs one unit of work again and again until the time is up; how many operations that were.
-size_t RunFor(std::chrono::steady_clock::time_point end, Library& library, const std::string& work,
-              uint64_t seed) {
-  uint64_t state = seed;
+double PeakMegabytes() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024e-6;
+}
+
+struct Done {
   size_t operations = 0;
+  std::vector<double> call_us;
+};
+
+double MedianOf(std::vector<double> numbers) {
+  const auto middle = numbers.begin() + static_cast<std::ptrdiff_t>(numbers.size() / 2);
+  std::nth_element(numbers.begin(), middle, numbers.end());
+  return *middle;
+}
+
+// Does one piece of work again and again until the time is up.
+Done RunFor(std::chrono::steady_clock::time_point end, Library& library, const std::string& work,
+            uint64_t seed) {
+  using Clock = std::chrono::steady_clock;
+  uint64_t state = seed;
+  Done done;
   size_t sum = 0;
   std::vector<std::string_view> batch(work == "qset" ? kBulk : kBatch);
-  while (std::chrono::steady_clock::now() < end) {
+  if (work == "huge") batch.assign(HugeKeys().begin(), HugeKeys().end());
+  for (Clock::time_point now = Clock::now(); now < end;) {
+    size_t operations = 1;
     if (work == "get" || work == "threads") {
-      for (int i = 0; i < 10; ++i) library.Get(TheKeys().Next(&state));
-      operations += 10;
+      library.Get(TheKeys().Next(&state));
     } else if (work == "set") {
-      for (int i = 0; i < 10; ++i) library.Set(TheKeys().Next(&state));
-      operations += 10;
+      library.Set(TheKeys().Next(&state));
     } else if (work == "place") {
       // Few keys: what is measured is not how far away 100,000 of them are.
       for (size_t i = 0; i < 1000; ++i) sum += library.Place(TheKeys().all()[i % 100]);
-      operations += 1000;
+      operations = 1000;
     } else {
-      for (std::string_view& key : batch) key = TheKeys().Next(&state);
-      if (work == "mget") library.GetBatch(batch);
+      if (work != "huge") {
+        for (std::string_view& key : batch) key = TheKeys().Next(&state);
+      }
+      if (work == "mget" || work == "late" || work == "huge") library.GetBatch(batch);
       if (work == "mset") library.SetBatch(batch);
       if (work == "qset") library.SetQuietly(batch);
-      operations += batch.size();
+      operations = batch.size();
     }
+    const Clock::time_point before = std::exchange(now, Clock::now());
+    done.operations += operations;
+    done.call_us.push_back(std::chrono::duration<double, std::micro>(now - before).count());
   }
   if (work == "qset") library.Finish();
   Check(sum != 1, "");  // so that placing is not optimized away
-  return operations;
+  return done;
 }
 
 }  // namespace
@@ -412,18 +390,36 @@ int main(int argc, char** argv) {
   const std::string work = argv[2];
   std::vector<uint16_t> ports;
   for (int i = 4; i < argc; ++i) ports.push_back(static_cast<uint16_t>(atoi(argv[i])));
+  if (work == "late") {
+    for (uint16_t& port : ports) port = LatePeer(kLate, TheValue()).port();
+  }
+  TheKeys();
   const std::unique_ptr<Library> library = MakeLibrary(name, ports);
   if (work == "load") {
     for (const std::string& key : TheKeys().all()) library->Set(key);
     return 0;
   }
-  if (work != "place") library->Set(TheKeys().all()[0]);
+  if (work == "load-huge") {
+    auto* const loader = dynamic_cast<Cairn*>(library.get());
+    Check(loader != nullptr, "only cairn loads these");
+    loader->LoadHuge();
+    return 0;
+  }
+  // Connections are made before the clock starts.
+  if (work == "late") {
+    library->GetBatch({TheKeys().all().begin(), TheKeys().all().begin() + kBatch});
+  } else if (work != "place") {
+    library->Set(TheKeys().all()[0]);
+  }
+  if (work == "huge") HugeKeys();
+  const double memory = PeakMegabytes();
   const auto begin = std::chrono::steady_clock::now();
   const auto end = begin + std::chrono::duration_cast<std::chrono::steady_clock::duration>(
                                std::chrono::duration<double>(atof(argv[3])));
   const double cpu = CpuSeconds();
-  std::atomic<size_t> operations{0};
+  Done done;
   if (work == "threads") {
+    std::mutex mutex;
     std::vector<std::thread> threads;
     for (size_t t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
@@ -432,16 +428,35 @@ int main(int argc, char** argv) {
         const std::unique_ptr<Library> own = shared != nullptr
                                                  ? std::make_unique<Cairn>(ports, shared->client())
                                                  : MakeLibrary(name, ports);
-        operations += RunFor(end, *own, work, 88172645463325252u + t);
+        const Done mine = RunFor(end, *own, work, 88172645463325252u + t);
+        const std::lock_guard lock(mutex);
+        done.operations += mine.operations;
+        done.call_us.insert(done.call_us.end(), mine.call_us.begin(), mine.call_us.end());
       });
     }
     for (std::thread& thread : threads) thread.join();
   } else {
-    operations = RunFor(end, *library, work, 88172645463325252u);
+    done = RunFor(end, *library, work, 88172645463325252u);
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  const auto count = static_cast<double>(operations.load());
-  printf("%s\t%s\t%.0f\t%.1f\n", name.c_str(), work.c_str(), count / took.count(),
-         (CpuSeconds() - cpu) / count * 1e9);
+  const auto count = static_cast<double>(done.operations);
+  printf("%s\t%s\t%.0f\t", name.c_str(), work.c_str(), count / took.count());
+  // The late servers' own time would be in it, which is as long as the client's.
+  if (work == "late") {
+    printf("-\t");
+  } else {
+    printf("%.1f\t", (CpuSeconds() - cpu) / count * 1e9);
+  }
+  // Many places are one piece of work, and what is stored quietly is not waited for.
+  if (work == "place" || work == "qset") {
+    printf("-\t");
+  } else {
+    printf("%.1f\t", MedianOf(std::move(done.call_us)));
+  }
+  if (work == "huge") {
+    printf("%.0f\n", PeakMegabytes() - memory);
+  } else {
+    printf("-\n");
+  }
   return 0;
 }

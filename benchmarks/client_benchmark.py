@@ -4,8 +4,10 @@
 Usage: client_benchmark.py <client_benchmark> <server> [--rounds N] [--seconds S]
 
 <server> is cairnd or memcached; three are started, on the first processor the process may use; the
-client runs on the last. Prints, for each load, the median of operations a second and of the client's
-CPU time an operation, and the ratios to libmemcached's (medians of the rounds' own ratios).
+client runs on the last. Prints, for each load, medians: of operations a second, of the client's CPU
+time an operation, of how long a call takes (of 100 keys with mget, mset and late, of 200,000 with huge),
+and of how much memory the calls took at the peak; and the ratios to libmemcached's (medians of the
+rounds' own ratios).
 """
 
 import argparse
@@ -27,6 +29,8 @@ LOADS = (
     ("qset", 1, ("cairn", "libmemcached", "floor")),
     ("threads", 1, ("cairn", "libmemcached", "floor")),
     ("place", 10, ("cairn", "libmemcached")),
+    ("late", 3, ("cairn", "libmemcached")),
+    ("huge", 1, ("cairn", "libmemcached")),
 )
 
 
@@ -40,7 +44,7 @@ def start_server(program, processor):
     port = free_port()
     process = subprocess.Popen(
         ["taskset", "-c", str(processor), program, "-l", "127.0.0.1", "-p", str(port), "-U", "0",
-         "-m", "256", "-t", "1", "-u", getpass.getuser()])
+         "-m", "512", "-t", "1", "-u", getpass.getuser()])
     for _ in range(500):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -60,13 +64,25 @@ def main():
     processors = sorted(os.sched_getaffinity(0))
 
     def run(library, work, seconds, ports):
-        line = subprocess.run(
-            ["taskset", "-c", str(processors[-1]), arguments.benchmark, library, work, str(seconds)]
-            + [str(port) for port in ports], stdout=subprocess.PIPE)
+        try:
+            line = subprocess.run(
+                ["taskset", "-c", str(processors[-1]), arguments.benchmark, library, work,
+                 str(seconds)] + [str(port) for port in ports], stdout=subprocess.PIPE, timeout=60)
+        except subprocess.TimeoutExpired:
+            return None
         if line.returncode != 0:
             return None
-        fields = line.stdout.decode().split("\t")
-        return (float(fields[2]), float(fields[3])) if len(fields) == 4 else ()
+        return [None if field == "-" else float(field)
+                for field in line.stdout.decode().split()[2:]]
+
+    def median(numbers, form):
+        numbers = list(numbers)
+        return "" if None in numbers else form % statistics.median(numbers)
+
+    def ratio(mine, theirs, column):
+        if mine[0][column] is None:
+            return ""
+        return "%.2f" % statistics.median(m[column] / t[column] for m, t in zip(mine, theirs))
 
     started = [start_server(arguments.server, processors[0]) for _ in range(3)]
     try:
@@ -74,14 +90,17 @@ def main():
         for library in ("cairn", "floor"):  # they place keys differently
             for count in (1, 3):
                 run(library, "load", 0, ports[:count])
-        print("%-8s %7s  %-13s %12s %11s %9s %8s" % (
-            "load", "servers", "library", "operations/s", "CPU ns/op", "CPU ratio", "op ratio"))
+        run("cairn", "load-huge", 0, ports[:1])
+        print("%-8s %7s  %-13s %12s %10s %10s %8s %9s %8s" % (
+            "load", "servers", "library", "operations/s", "CPU ns/op", "us/call", "peak MB",
+            "CPU ratio", "op ratio"))
         for work, count, libraries in LOADS:
             asked = ports[:count] if count <= 3 else list(range(20001, 20001 + count))
             results = {library: [] for library in libraries}
             for _ in range(arguments.rounds):
                 for library in libraries:
-                    results[library].append(run(library, work, arguments.seconds, asked))
+                    if None not in results[library]:
+                        results[library].append(run(library, work, arguments.seconds, asked))
             peer = results.get("libmemcached")
             for library in libraries:
                 rounds = results[library]
@@ -90,11 +109,11 @@ def main():
                     continue
                 ratios = ("", "")
                 if peer and None not in peer:
-                    ratios = tuple("%.2f" % statistics.median(
-                        mine[i] / theirs[i] for mine, theirs in zip(rounds, peer)) for i in (1, 0))
-                print("%-8s %7d  %-13s %12.0f %11.1f %9s %8s" % (
-                    work, count, library, statistics.median(r[0] for r in rounds),
-                    statistics.median(r[1] for r in rounds), *ratios), flush=True)
+                    ratios = (ratio(rounds, peer, 1), ratio(rounds, peer, 0))
+                columns = [median((r[column] for r in rounds), form)
+                           for column, form in enumerate(("%.0f", "%.1f", "%.1f", "%.0f"))]
+                print("%-8s %7d  %-13s %12s %10s %10s %8s %9s %8s" % (
+                    work, count, library, *columns, *ratios), flush=True)
     finally:
         for process, _ in started:
             process.terminate()
