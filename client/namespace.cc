@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "cairn/async_namespace.h"
+#include "client/at_home.h"
 #include "client/namespace_state.h"
 
 namespace cairn {
@@ -77,7 +78,7 @@ Namespace::State::Generation Namespace::State::Fetch(int tries_left) const {
   }
   return Generation::Ask(
       [self = shared_from_this()](auto& client) {
-        return client.Get(self->generation_key_, self->options_.call);
+        return AtHome::Get(client, self->generation_key_, self->options_.call);
       },
       [self = shared_from_this(),
        tries_left](const absl::StatusOr<std::optional<std::string>>& found) {
@@ -95,7 +96,7 @@ Namespace::State::Generation Namespace::State::Add(int tries_left) const {
       [self = shared_from_this(), generation](auto& client) {
         WriteOptions write;
         write.timeout = self->options_.call.timeout;
-        return client.Add(self->generation_key_, generation, write);
+        return AtHome::Add(client, self->generation_key_, generation, write);
       },
       [self = shared_from_this(), generation, tries_left](const absl::StatusOr<bool>& added) {
         if (!added.ok()) return Generation::Over(added.status());
@@ -110,7 +111,7 @@ Sequence<absl::Status> Namespace::State::Invalidate() {
       [self = shared_from_this(), generation](auto& client) {
         WriteOptions write;
         write.timeout = self->options_.call.timeout;
-        return client.Set(self->generation_key_, generation, write);
+        return AtHome::Set(client, self->generation_key_, generation, write);
       },
       [self = shared_from_this(), generation](const absl::Status& stored) {
         self->NoteInvalidation(generation, stored.ok());
