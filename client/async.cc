@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "client/async_impl.h"
+#include "client/at_home.h"
 #include "client/client_impl.h"
 #include "client/count_steps.h"
 #include "client/lease_steps.h"
@@ -167,6 +168,27 @@ AsyncResult<absl::StatusOr<uint64_t>> AsyncClient::DecrementOrStart(std::string_
   return Prepared(
       CountOrStart(&impl_->operations(), false, key, delta, FirstDown(delta, initial), ttl),
       options.timeout);
+}
+
+AsyncResult<absl::StatusOr<std::optional<std::string>>> AtHome::Get(AsyncClient& client,
+                                                                    std::string_view key,
+                                                                    const CallOptions& options) {
+  return client.Prepared(client.impl_->operations().Read("get", key, Places::kHomeOnly),
+                         options.timeout, ValueOf);
+}
+
+AsyncResult<absl::Status> AtHome::Set(AsyncClient& client, std::string_view key,
+                                      std::string_view value, const WriteOptions& options) {
+  return client.Prepared(
+      client.impl_->operations().Store(StoreVerb::kSet, key, value, options, 0, Places::kHomeOnly),
+      options.timeout, WasStored);
+}
+
+AsyncResult<absl::StatusOr<bool>> AtHome::Add(AsyncClient& client, std::string_view key,
+                                              std::string_view value, const WriteOptions& options) {
+  return client.Prepared(
+      client.impl_->operations().Store(StoreVerb::kAdd, key, value, options, 0, Places::kHomeOnly),
+      options.timeout, WasDone);
 }
 
 AsyncResult<MultiGetResult> AsyncClient::GetMulti(std::span<const std::string_view> keys,

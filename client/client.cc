@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "client/at_home.h"
 #include "client/client_impl.h"
 
 namespace cairn {
@@ -87,6 +88,28 @@ absl::StatusOr<std::optional<uint64_t>> Client::Increment(std::string_view key, 
 absl::StatusOr<std::optional<uint64_t>> Client::Decrement(std::string_view key, uint64_t delta,
                                                           const CallOptions& options) {
   return NumberOf(impl_->Ran(impl_->operations().Count(false, key, delta), options.timeout));
+}
+
+absl::StatusOr<std::optional<std::string>> AtHome::Get(Client& client, std::string_view key,
+                                                       const CallOptions& options) {
+  Client::Impl& impl = *client.impl_;
+  return ValueOf(impl.Ran(impl.operations().Read("get", key, Places::kHomeOnly), options.timeout));
+}
+
+absl::Status AtHome::Set(Client& client, std::string_view key, std::string_view value,
+                         const WriteOptions& options) {
+  Client::Impl& impl = *client.impl_;
+  return WasStored(
+      impl.Ran(impl.operations().Store(StoreVerb::kSet, key, value, options, 0, Places::kHomeOnly),
+               options.timeout));
+}
+
+absl::StatusOr<bool> AtHome::Add(Client& client, std::string_view key, std::string_view value,
+                                 const WriteOptions& options) {
+  Client::Impl& impl = *client.impl_;
+  return WasDone(
+      impl.Ran(impl.operations().Store(StoreVerb::kAdd, key, value, options, 0, Places::kHomeOnly),
+               options.timeout));
 }
 
 MultiGetResult Client::GetMulti(std::span<const std::string_view> keys, const CallOptions& options,

@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "cairn/async_namespace.h"
+#include "client/at_home.h"
 #include "client/namespace_state.h"
 
 namespace cairn {
@@ -77,7 +78,7 @@ Namespace::State::Generation Namespace::State::Fetch(int tries_left) const {
   }
   return Generation::Ask(
       [self = shared_from_this()](auto& client) {
-        return client.Get(self->generation_key_, self->options_.call);
+        return AtHome::Get(client, self->generation_key_, self->options_.call);
       },
       [self = shared_from_this(),
        tries_left](const absl::StatusOr<std::optional<std::string>>& found) {
@@ -93,7 +94,8 @@ Namespace::State::Generation Namespace::State::Add(int tries_left) const {
   const std::string generation = NewGeneration();
   return Generation::Ask(
       [self = shared_from_this(), generation](auto& client) {
-        return client.Add(self->generation_key_, generation, StoredFor(self->options_.call));
+        return AtHome::Add(client, self->generation_key_, generation,
+                           StoredFor(self->options_.call));
       },
       [self = shared_from_this(), generation, tries_left](const absl::StatusOr<bool>& added) {
         if (!added.ok()) return Generation::Over(added.status());
@@ -106,7 +108,8 @@ Sequence<absl::Status> Namespace::State::Invalidate() {
   const std::string generation = NewGeneration();
   return Invalidation::Ask(
       [self = shared_from_this(), generation](auto& client) {
-        return client.Set(self->generation_key_, generation, StoredFor(self->options_.call));
+        return AtHome::Set(client, self->generation_key_, generation,
+                           StoredFor(self->options_.call));
       },
       [self = shared_from_this(), generation](const absl::Status& stored) {
         self->NoteInvalidation(generation, stored.ok());

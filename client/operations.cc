@@ -34,7 +34,7 @@ absl::Status Operations::Encode(StoreRequest* request, std::string* room) const 
 
 template <typename Write>
 ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read,
-                           const Write& write) {
+                           const Write& write, Places places) {
   ResultImpl result;
   Call& call = *result.call;
   call.answers.resize(1);
@@ -43,7 +43,7 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
     result.Refuse(0, std::move(status));
     return result;
   }
-  RequestWriter writer = WriterFor(&call.AddPart(router_.Route(key), shape, is_read));
+  RequestWriter writer = WriterFor(&call.AddPart(router_.Route(key, places), shape, is_read));
   write(writer);
   writer.End();
   return result;
@@ -110,9 +110,10 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
   return result;
 }
 
-ResultImpl Operations::Read(std::string_view verb, std::string_view key) {
-  return One(key, AnswerShape::kValues, true,
-             [&](RequestWriter& writer) { writer.Read(verb, key, 0); });
+ResultImpl Operations::Read(std::string_view verb, std::string_view key, Places places) {
+  return One(
+      key, AnswerShape::kValues, true, [&](RequestWriter& writer) { writer.Read(verb, key, 0); },
+      places);
 }
 
 ResultImpl Operations::ReadAndTouch(std::string_view key, absl::Duration ttl) {
@@ -123,7 +124,7 @@ ResultImpl Operations::ReadAndTouch(std::string_view key, absl::Duration ttl) {
 }
 
 ResultImpl Operations::Store(StoreVerb verb, std::string_view key, std::string_view value,
-                             const WriteOptions& options, uint64_t cas) {
+                             const WriteOptions& options, uint64_t cas, Places places) {
   StoreRequest request = {verb, key, value, options.flags, ExptimeOf(options.ttl, absl::Now()),
                           cas};
   std::string room;
@@ -133,8 +134,9 @@ ResultImpl Operations::Store(StoreVerb verb, std::string_view key, std::string_v
     result.Refuse(0, std::move(status));
     return result;
   }
-  return One(key, AnswerShape::kWord, false,
-             [&](RequestWriter& writer) { writer.Store(request, 0); });
+  return One(
+      key, AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); },
+      places);
 }
 
 ResultImpl Operations::Append(StoreVerb verb, std::string_view key, std::string_view value) {

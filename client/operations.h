@@ -40,10 +40,10 @@ class Operations {
   }
 
   /// `verb` is "get" or "gets".
-  ResultImpl Read(std::string_view verb, std::string_view key);
+  ResultImpl Read(std::string_view verb, std::string_view key, Places places = Places::kAny);
   ResultImpl ReadAndTouch(std::string_view key, absl::Duration ttl);
   ResultImpl Store(StoreVerb verb, std::string_view key, std::string_view value,
-                   const WriteOptions& options, uint64_t cas = 0);
+                   const WriteOptions& options, uint64_t cas = 0, Places places = Places::kAny);
   ResultImpl Append(StoreVerb verb, std::string_view key, std::string_view value);
   ResultImpl Delete(std::string_view key);
   ResultImpl Touch(std::string_view key, absl::Duration ttl);
@@ -81,7 +81,8 @@ class Operations {
                          router_.exptime_max(part->server));
   }
   template <typename Write>
-  ResultImpl One(std::string_view key, AnswerShape shape, bool is_read, const Write& write);
+  ResultImpl One(std::string_view key, AnswerShape shape, bool is_read, const Write& write,
+                 Places places = Places::kAny);
   ResultImpl StoreManyAs(AnswerShape shape, std::span<const SetItem> items,
                          const WriteOptions& options, const RunWave& run);
   template <typename Check, typename Write>

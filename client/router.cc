@@ -96,16 +96,19 @@ bool Router::Claim(uint16_t server, Trials* trials, Clock::time_point now) {
   return mine;
 }
 
-uint16_t Router::RouteAs(Purpose purpose, std::string_view key) {
+uint16_t Router::RouteAs(Purpose purpose, Places places, std::string_view key) {
   if (servers_.size() == 1) return 0;
   if (options_.hash_key_prefix && !options_.key_prefix.empty()) {
-    return RouteHashed(purpose, options_.key_prefix + std::string(key));
+    return RouteHashed(purpose, places, options_.key_prefix + std::string(key));
   }
-  return RouteHashed(purpose, key);
+  return RouteHashed(purpose, places, key);
 }
 
-uint16_t Router::RouteHashed(Purpose purpose, std::string_view key) {
-  if (NothingToAvoid()) return static_cast<uint16_t>(placement_->Choose(key));
+uint16_t Router::RouteHashed(Purpose purpose, Places places, std::string_view key) {
+  // Without a detour it is the connection that refuses, or begins the trial.
+  if (places == Places::kHomeOnly || NothingToAvoid()) {
+    return static_cast<uint16_t>(placement_->Choose(key));
+  }
   const Clock::time_point now = Clock::now();
   Trials trials = {Live(servers_.size()), Live(servers_.size())};
   for (;;) {

@@ -20,6 +20,12 @@
 
 namespace cairn {
 
+/// Where a key's requests may go while the server that its placement says is left alone.
+enum class Places : uint8_t {
+  kAny,       ///< To another one, if the options know of one.
+  kHomeOnly,  ///< To none: the request is not reached.
+};
+
 /// Which server a key's request goes to: where its placement says, or elsewhere while that server
 /// is left alone and the options know of another. Owns what is known of the servers. Thread-safe.
 class Router {
@@ -32,10 +38,12 @@ class Router {
 
   /// For a request that will be made now: the first one after a server's pause is its trial, and
   /// the only one that goes there until the trial is over.
-  uint16_t Route(std::string_view key) { return RouteAs(Purpose::kRequest, key); }
+  uint16_t Route(std::string_view key, Places places = Places::kAny) {
+    return RouteAs(Purpose::kRequest, places, key);
+  }
   void Route(std::span<const std::string_view> keys, std::span<uint16_t> chosen);
   /// Where a request would go now.
-  uint16_t Look(std::string_view key) { return RouteAs(Purpose::kQuestion, key); }
+  uint16_t Look(std::string_view key) { return RouteAs(Purpose::kQuestion, Places::kAny, key); }
 
   /// In which `exptime`s of requests to this server are kept; 0: they are not.
   int64_t exptime_max(uint16_t server) const {
@@ -60,8 +68,8 @@ class Router {
     uint16_t Choose(std::string_view key) const;
   };
 
-  uint16_t RouteAs(Purpose purpose, std::string_view key);
-  uint16_t RouteHashed(Purpose purpose, std::string_view key);
+  uint16_t RouteAs(Purpose purpose, Places places, std::string_view key);
+  uint16_t RouteHashed(Purpose purpose, Places places, std::string_view key);
   bool NothingToAvoid() const {
     return !finds_others_ || troubled_.load(std::memory_order_relaxed) == 0;
   }

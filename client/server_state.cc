@@ -73,7 +73,9 @@ bool ServerState::BeginTrial(Clock::time_point now) {
 bool ServerState::ClaimTrial(Clock::time_point now) {
   absl::MutexLock lock(&mutex_);
   if (standing(now) == Standing::kWell) return true;
-  return claimed_ = BeginTrial(now);
+  // Not to be taken from another one, who has not connected yet.
+  if (!BeginTrial(now)) return false;
+  return claimed_ = true;
 }
 
 void ServerState::Succeeded(Clock::time_point now) {

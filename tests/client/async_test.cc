@@ -223,8 +223,15 @@ TEST_CASE("the end of an idle connection is noticed, and so is what comes unaske
 
 TEST_CASE("asynchronous calls from many threads while the server restarts are never wrong",
           "[client]") {
-  ServerProcess server;
-  const auto client = Connect(OptionsFor({server.server()}));
+  const std::string program = GENERATE("cairnd", "memcached");
+  ServerProcess server(program);
+  if (!server.running()) {
+    WARN("skipped: " << program << " is not installed");
+    return;
+  }
+  ClientOptions options = OptionsFor({server.server()});
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const auto client = Connect(options);
   AsyncClient& async = client->Async();
   std::atomic<bool> stop{false};
   std::atomic<int> wrong{0};

@@ -5,29 +5,58 @@
 #include <thread>
 #include <vector>
 
+#include "cairn/async_namespace.h"
+#include "cairn/look_aside.h"
+#include "cairn/query_cache.h"
 #include "tests/catch.h"
-#include "tests/client/server_process.h"
+#include "tests/client/one_server.h"
+#include "tests/client/wait.h"
 
 namespace cairn {
 namespace {
-
-struct OneServer {
-  OneServer() {
-    ClientOptions options;
-    options.servers = {server.server()};
-    options.connect_timeout = options.request_timeout = absl::Seconds(10);
-    options.max_fails = 0;
-    client = std::move(Client::Make(options).value());
-  }
-  ServerProcess server;
-  std::unique_ptr<Client> client;
-};
 
 Namespace::Options AskAlways() {
   Namespace::Options options;
   options.refresh = absl::ZeroDuration();
   return options;
 }
+
+// A server whose keys go to another one while it is left alone.
+struct TwoPlaces {
+  TwoPlaces(const std::string& program, bool eject) : home(program), other(program) {
+    if (!home.running()) {
+      WARN("skipped: " << program << " is not installed");
+      return;
+    }
+    options = PatientOptions(home.server());
+    options.servers.push_back(other.server());
+    options.servers[1].backup = !eject;
+    options.eject = eject;
+    patient = Client::Make(options).value();
+    while (patient->ServerOf(generation_key()) != 0) name += "x";
+    at_other = Client::Make(PatientOptions(other.server())).value();
+  }
+  std::string generation_key() const { return "ns:" + name; }
+  // A client of another process, which soon leaves alone what does not answer, for so long.
+  std::unique_ptr<Client> Impatient(absl::Duration pause) const {
+    ClientOptions impatient = options;
+    impatient.connect_timeout = impatient.request_timeout = absl::Milliseconds(100);
+    impatient.max_fails = 1;
+    impatient.fail_timeout = impatient.pause_max = pause;
+    return Client::Make(impatient).value();
+  }
+  // Returns when keys of `home`, which is stopped, go to `other`.
+  void AwaitDetour(Client& client) const {
+    while (client.ServerOf(generation_key()) == 0) (void)client.Get(generation_key());
+  }
+
+  ServerProcess home;
+  ServerProcess other;
+  ClientOptions options;
+  std::string name = "n";
+  std::unique_ptr<Client> patient;
+  std::unique_ptr<Client> at_other;
+};
 
 }  // namespace
 
@@ -72,16 +101,89 @@ TEST_CASE("old keys stay unreachable when the generation is evicted", "[client]"
 }
 
 TEST_CASE("without its server a namespace says so, and recovers", "[client]") {
-  OneServer one;
-  Namespace names(one.client.get(), "n", AskAlways());
+  const std::string program = GENERATE("cairnd", "memcached");
+  ServerProcess server(program);
+  if (!server.running()) {
+    WARN("skipped: " << program << " is not installed");
+    return;
+  }
+  const auto client = Client::Make(PatientOptions(server.server())).value();
+  Namespace names(client.get(), "n", AskAlways());
   const std::string before = names.Key("k").value();
-  one.server.Kill();
+  server.Kill();
   CHECK(absl::IsUnavailable(names.Key("k").status()));
   CHECK(absl::IsUnavailable(names.Invalidate()));
-  one.server.Start();
+  server.Start();
   const std::string after = names.Key("k").value();
   CHECK(after != before);
   CHECK(names.Key("k").value() == after);
+}
+
+TEST_CASE("a generation has no other place while its server is left alone", "[client]") {
+  TwoPlaces places(GENERATE("cairnd", "memcached"), GENERATE(true, false));
+  if (places.patient == nullptr) return;
+  Namespace elsewhere(places.patient.get(), places.name, AskAlways());
+  const std::string before = elsewhere.Key("k").value();
+  places.home.Stop();
+  {
+    const auto client = places.Impatient(absl::Hours(1));
+    places.AwaitDetour(*client);
+    Namespace names(client.get(), places.name, AskAlways());
+    const AsyncNamespace async(&names);
+    // Neither read as evicted, nor changed where nobody looks when the server is back.
+    CHECK(absl::IsUnavailable(names.Key("k").status()));
+    CHECK(absl::IsUnavailable(Wait(async.Key("k")).status()));
+    CHECK(absl::IsUnavailable(names.Invalidate()));
+    CHECK(absl::IsUnavailable(Wait(async.Invalidate())));
+  }
+  const auto client = places.Impatient(absl::Milliseconds(100));
+  places.home.Continue();
+  CHECK(elsewhere.Key("k").value() == before);
+  CHECK(places.at_other->Get(places.generation_key()).value() == std::nullopt);
+  // The one that left it alone comes back to it, and what it invalidates stays so.
+  Namespace names(client.get(), places.name, AskAlways());
+  const AsyncNamespace async(&names);
+  while (!names.Invalidate().ok()) std::this_thread::yield();
+  const std::string after = elsewhere.Key("k").value();
+  CHECK(after != before);
+  while (!Wait(async.Invalidate()).ok()) std::this_thread::yield();
+  CHECK(elsewhere.Key("k").value() != after);
+}
+
+TEST_CASE("rows that could not be invalidated have no other place either", "[client]") {
+  TwoPlaces places("cairnd", false);
+  const std::string_view tables[] = {"articles"};
+  const SqlQuery query = {"select 1", {}, tables};
+  int64_t runs = 0;
+  const QueryCache::Run run = [&runs]() -> absl::StatusOr<SqlRows> {
+    return SqlRows{{"n"}, {{++runs}}};
+  };
+  const auto ask = [&](QueryCache& queries) {
+    return std::get<int64_t>(queries.GetOrRun(query, run).value().rows.at(0).at(0));
+  };
+  LookAside kept(places.patient.get());
+  QueryCache elsewhere(places.patient.get(), &kept, {.refresh = absl::ZeroDuration()});
+  CHECK(ask(elsewhere) == 1);
+  CHECK(ask(elsewhere) == 1);
+  places.home.Stop();
+  {
+    const auto client = places.Impatient(absl::Hours(1));
+    places.AwaitDetour(*client);
+    LookAside look_aside(client.get());
+    QueryCache queries(client.get(), &look_aside);
+    CHECK(absl::IsUnavailable(queries.Invalidate("articles")));
+    // Asked of the database, and not cached under a generation that is none.
+    CHECK(ask(queries) == 2);
+    CHECK(ask(queries) == 3);
+  }
+  places.home.Continue();
+  const auto stats = places.at_other->Stats(0).value();
+  for (const auto& [name, value] : stats) {
+    if (name == "curr_items") CHECK(value == "0");
+  }
+  CHECK(ask(elsewhere) == 1);  // who was told that it failed knows why
+  REQUIRE(elsewhere.Invalidate("articles").ok());
+  CHECK(ask(elsewhere) == 4);
 }
 
 TEST_CASE("what is not a generation is not taken for one", "[client]") {

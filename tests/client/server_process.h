@@ -3,9 +3,11 @@
 #include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -17,7 +19,8 @@
 
 namespace cairn {
 
-/// A cache server as a process of its own, on a free port of the loopback.
+/// A cache server as a process of its own, on a free port of the loopback, or where its option -s
+/// says.
 class ServerProcess {
  public:
   /// "cairnd" is the one that was built; any other name is looked up in PATH.
@@ -27,7 +30,12 @@ class ServerProcess {
       : program_(std::move(program)),
         options_(std::move(options)),
         variables_(std::move(variables)) {
-    port_ = FreePort();
+    const auto option = std::find(options_.begin(), options_.end(), "-s");
+    if (option == options_.end()) {
+      port_ = FreePort();
+    } else {
+      path_ = *std::next(option);
+    }
     Start();
   }
   ~ServerProcess() { Kill(); }
@@ -37,16 +45,17 @@ class ServerProcess {
   bool running() const { return pid_ > 0; }
   Server server() const {
     Server server;
-    server.host = "127.0.0.1";
+    server.host = path_.empty() ? "127.0.0.1" : path_;
     server.port = port_;
     return server;
   }
 
   void Start() {
-    const std::string port = std::to_string(port_);
     const passwd* const user = getpwuid(geteuid());
-    std::vector<std::string> words = {program_, "-l", "127.0.0.1", "-p", port, "-U",
-                                      "0",      "-m", "256",       "-t", "2"};
+    std::vector<std::string> words = {program_, "-U", "0", "-m", "256", "-t", "2"};
+    if (path_.empty()) {
+      words.insert(words.end(), {"-l", "127.0.0.1", "-p", std::to_string(port_)});
+    }
     if (user != nullptr) words.insert(words.end(), {"-u", user->pw_name});
     words.insert(words.end(), options_.begin(), options_.end());
     std::vector<char*> arguments;
@@ -82,16 +91,27 @@ class ServerProcess {
     if (pid_ > 0) waitpid(pid_, nullptr, 0);
     pid_ = -1;
   }
+  bool Accepts() const {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port_);
+    if (path_.empty()) return Connects(AF_INET, address);
+    sockaddr_un path = {};
+    path.sun_family = AF_UNIX;
+    path_.copy(path.sun_path, sizeof(path.sun_path) - 1);
+    return Connects(AF_UNIX, path);
+  }
+  template <typename Address>
+  static bool Connects(int family, const Address& address) {
+    const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int result = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    close(fd);
+    return result == 0;
+  }
   void AwaitListening() {
     for (int tries = 0; tries < 2000; ++tries) {
-      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      sockaddr_in address = {};
-      address.sin_family = AF_INET;
-      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-      address.sin_port = htons(port_);
-      const int result = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-      close(fd);
-      if (result == 0) return;
+      if (Accepts()) return;
       if (waitpid(pid_, nullptr, WNOHANG) == pid_) {
         pid_ = -1;  // the program is not there, or did not start
         return;
@@ -103,6 +123,7 @@ class ServerProcess {
   const std::string program_;
   const std::vector<std::string> options_;
   std::vector<std::string> variables_;
+  std::string path_;  // empty: a port
   uint16_t port_ = 0;
   pid_t pid_ = -1;
 };

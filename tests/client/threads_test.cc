@@ -1,4 +1,8 @@
 // Threads that share a client's connections: who waits for one answer keeps nobody from another.
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <functional>
 #include <future>
@@ -117,6 +121,66 @@ TEST_CASE("what is asked while another one waits is sent at once", "[client]") {
   peer.Release();
   CHECK(first.get());
   CHECK(second.get());
+}
+
+TEST_CASE("what many threads ask while two requests are unanswered leaves in one write",
+          "[client]") {
+  constexpr int kThreads = 8;
+  Server held;
+  held.host = "127.0.0.1";
+  const int listener = Listen(0, &held.port);
+  REQUIRE(listener >= 0);
+  std::atomic<int> held_asked{0};
+  std::atomic<int> quick_asked{0};
+  int too_early = -1;  // bytes that came before an answer
+  int pieces = 0;      // in which what waited for it came
+  std::thread peer([&] {
+    const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    Conversation conversation(fd);
+    const std::string first = conversation.Line();
+    ++held_asked;
+    const std::string second = conversation.Line();
+    ++held_asked;
+    while (quick_asked < kThreads) std::this_thread::yield();
+    ioctl(fd, FIONREAD, &too_early);
+    const int before = conversation.reads();
+    Answer(conversation, first);
+    for (int i = 0; i < kThreads; ++i) {
+      const std::string line = conversation.Line();
+      if (i == 0) Answer(conversation, second);
+      Answer(conversation, line);
+    }
+    pieces = conversation.reads() - before;
+    conversation.Hang();
+    close(fd);
+  });
+  ScriptedPeer quick([&](Conversation& conversation, int) {
+    for (std::string line; !(line = conversation.Line()).empty(); ++quick_asked) {
+      Answer(conversation, line);
+    }
+  });
+  {
+    const auto client = Client::Make(TextOptions({held, quick.server()})).value();
+    std::vector<std::future<bool>> waits;
+    for (int i = 0; i < 2; ++i) {
+      waits.push_back(GetsLater(*client, KeyOn(*client, 0, 1000 * i)));
+      while (held_asked <= i) std::this_thread::yield();
+    }
+    // Each asks one key of each server, at once: when one was sent, the other waits to be.
+    for (int i = 0; i < kThreads; ++i) {
+      waits.push_back(std::async(std::launch::async, [&client, i] {
+        const std::string keys[] = {KeyOn(*client, 0, 5000 + 1000 * i), KeyOn(*client, 1, 0)};
+        const std::string_view views[] = {keys[0], keys[1]};
+        const MultiGetResult got = client->GetMulti(views);
+        return got[0].value == keys[0] && got[1].value == keys[1];
+      }));
+    }
+    for (std::future<bool>& each : waits) CHECK(each.get());
+  }
+  peer.join();
+  close(listener);
+  CHECK(too_early == 0);
+  CHECK(pieces == 1);
 }
 
 TEST_CASE("a call that gives up leaves the wait of others alone", "[client]") {

@@ -23,6 +23,7 @@ namespace cairn {
 
 // Private to the library.
 class AsyncBuilder;
+class AtHome;
 template <typename T>
 struct Step;
 
@@ -156,6 +157,7 @@ class CAIRN_EXPORT AsyncClient {
 
  private:
   friend class AsyncBuilder;
+  friend class AtHome;
   friend class Client;
   struct Loop;  // private to the library
   AsyncClient(Client::Impl* impl, event_base* base);

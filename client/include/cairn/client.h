@@ -160,6 +160,7 @@ class CAIRN_EXPORT Client {
 
  private:
   friend class AsyncClient;
+  friend class AtHome;  // private to the library
   class Impl;
   class Leases;
   class Lock;

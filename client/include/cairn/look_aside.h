@@ -140,7 +140,9 @@ class CAIRN_EXPORT LookAside {
   /// Runs `write`, which changes the database, and then deletes what the cache has of it; or leaves
   /// it to be served as stale for `stale_for` while one computes it anew. Also when the write
   /// failed or threw, since it may have been carried out. What others computed from before the
-  /// write is not stored after it.
+  /// write is not stored after it. With ClientOptions::eject or backups a key whose server is left
+  /// alone is deleted where it is then: `cache` is ok, and the server's own copy, which is as old
+  /// as that, is found again when the server is back. The same holds for WriteThrough.
   Written DeleteOnWrite(std::span<const std::string_view> keys, const Write& write,
                         absl::Duration stale_for = absl::ZeroDuration());
 

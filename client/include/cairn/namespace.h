@@ -15,7 +15,9 @@ namespace cairn {
 /// Keys that can be made unreachable together, on all servers, by one call: all pages of a user,
 /// all rows of a table. Every key carries the namespace's generation, a random number that lives in
 /// the cache; raising it leaves the old keys to expire or be evicted. When the generation itself is
-/// evicted a new random one takes its place, so that old keys never come back.
+/// evicted a new random one takes its place, so that old keys never come back. It has no other
+/// place while its server is left alone, whatever ClientOptions::eject and backups do for other
+/// keys: what is invalidated elsewhere would come back with the server.
 ///
 ///   Namespace user(cache.get(), "user:42");
 ///   auto key = user.Key("profile");          // StatusOr<string>
@@ -42,12 +44,14 @@ class CAIRN_EXPORT Namespace {
 
   /// The key under which the cache has `key` of this generation: "<name>:<generation>:<key>", 18
   /// bytes longer than name and key. An error when the generation is not known and its server is
-  /// not reached: the caller then goes without the cache, as for any key that was not reached.
+  /// not reached, or left alone (Unavailable): the caller then goes without the cache, as for any
+  /// key that was not reached.
   absl::StatusOr<std::string> Key(std::string_view key);
 
   /// Makes every key unreachable: here at once, for other processes within their `refresh`. An
-  /// error means that others may go on seeing them; this object then knows no generation until it
-  /// has reached the server again.
+  /// error, also while the generation's server is left alone, means that others may go on seeing
+  /// them, and so may this object once it has reached the server again; until then it knows no
+  /// generation.
   absl::Status Invalidate();
 
  private:

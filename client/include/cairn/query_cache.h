@@ -88,7 +88,8 @@ class CAIRN_EXPORT QueryCache {
   absl::StatusOr<SqlRows> GetOrRun(const SqlQuery& query, const Run& run);
 
   /// No query that reads `table` finds rows from before this call: in this process at once, in
-  /// others within `refresh`. What is being asked of the database meanwhile is not found either.
+  /// others within `refresh`. What is being asked of the database meanwhile is not found either. An
+  /// error means what it does with Namespace::Invalidate().
   absl::Status Invalidate(std::string_view table);
 
  private:

@@ -1,0 +1,202 @@
+// When a server is left alone, for how long, and who tries it again; by a clock of the test's own.
+#include "client/server_state.h"
+
+#include <atomic>
+#include <string>
+
+#include "tests/catch.h"
+
+namespace cairn {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Standing = ServerState::Standing;
+
+Server SomeServer() {
+  Server server;
+  server.host = "127.0.0.1";
+  return server;
+}
+
+ClientOptions SomeOptions() {
+  ClientOptions options;
+  options.max_fails = 3;
+  options.fail_timeout = absl::Seconds(1);
+  options.pause_max = absl::Seconds(5);
+  options.connect_timeout = absl::Milliseconds(100);
+  options.request_timeout = absl::Milliseconds(200);
+  return options;
+}
+
+struct Watched {
+  explicit Watched(const ClientOptions& options = SomeOptions())
+      : state(SomeServer(), options, nullptr, &troubled) {
+    state.addresses().LookUp();
+  }
+  bool Fails() { return state.Failed(absl::UnavailableError("it broke"), now); }
+  Standing standing() const { return state.standing(now); }
+  bool Admits() { return state.Admit(now).ok(); }
+  void Pass(Clock::duration time) { now += time; }
+  // Pauses it.
+  void FailOften() {
+    CHECK_FALSE(Fails());
+    CHECK_FALSE(Fails());
+    CHECK(Fails());
+  }
+
+  std::atomic<int> troubled{0};
+  Clock::time_point now = Clock::time_point() + std::chrono::hours(1);
+  ServerState state;
+};
+
+// How long a failure may take to show, and the longest that two may be apart and add up.
+constexpr milliseconds kTrial(300);
+constexpr milliseconds kApart = seconds(1) + kTrial;
+
+}  // namespace
+
+TEST_CASE("a server is left alone after so many failures in a row", "[client]") {
+  Watched server;
+  CHECK(server.standing() == Standing::kWell);
+  CHECK(server.Admits());
+  CHECK_FALSE(server.Fails());
+  server.Pass(kApart);
+  CHECK_FALSE(server.Fails());
+  CHECK(server.Admits());
+  CHECK_FALSE(server.state.troubled());
+  server.Pass(kApart);
+  CHECK(server.Fails());
+  CHECK(server.standing() == Standing::kLeftAlone);
+  CHECK(server.troubled == 1);
+  CHECK(server.state.troubled());
+  const absl::Status refused = server.state.Admit(server.now).status();
+  CHECK(absl::IsUnavailable(refused));
+  CHECK_THAT(std::string(refused.message()),
+             Catch::Matchers::ContainsSubstring("left alone for a while after: it broke"));
+  CHECK(server.state.Statistics(server.now).pauses == 1);
+}
+
+TEST_CASE("failures that are far apart, or have a success between them, do not add up",
+          "[client]") {
+  Watched server;
+  for (int i = 0; i < 20; ++i) {
+    CHECK_FALSE(server.Fails());
+    server.Pass(kApart + milliseconds(1));
+  }
+  for (int i = 0; i < 20; ++i) {
+    CHECK_FALSE(server.Fails());
+    CHECK_FALSE(server.Fails());
+    server.state.Succeeded(server.now);
+  }
+  CHECK(server.standing() == Standing::kWell);
+  CHECK(server.troubled == 0);
+  server.FailOften();
+}
+
+TEST_CASE("pauses double with each failed trial, up to the longest, and begin anew after a success",
+          "[client]") {
+  Watched server;
+  for (int round = 0; round < 2; ++round) {
+    server.FailOften();
+    for (const seconds pause : {seconds(1), seconds(2), seconds(4), seconds(5), seconds(5)}) {
+      server.Pass(pause - milliseconds(1));
+      CHECK(server.standing() == Standing::kLeftAlone);
+      CHECK_FALSE(server.Admits());
+      server.Pass(milliseconds(1));
+      CHECK(server.standing() == Standing::kTrialDue);
+      CHECK(server.Admits());
+      CHECK(server.Fails());  // one is enough on trial
+      CHECK(server.troubled == 1);
+    }
+    server.Pass(seconds(5));
+    CHECK(server.Admits());
+    server.state.Succeeded(server.now);
+    CHECK(server.standing() == Standing::kWell);
+    CHECK(server.troubled == 0);
+    CHECK(server.Admits());
+  }
+}
+
+TEST_CASE("a pause is never shorter than the shortest, whatever the longest", "[client]") {
+  ClientOptions options = SomeOptions();
+  options.pause_max = absl::Milliseconds(10);
+  Watched server(options);
+  server.FailOften();
+  for (int i = 0; i < 3; ++i) {
+    server.Pass(milliseconds(999));
+    CHECK(server.standing() == Standing::kLeftAlone);
+    server.Pass(milliseconds(1));
+    CHECK(server.Admits());
+    CHECK(server.Fails());
+  }
+}
+
+TEST_CASE("after a pause one at a time tries", "[client]") {
+  Watched server;
+  server.FailOften();
+  server.Pass(seconds(1));
+  CHECK(server.Admits());
+  CHECK(server.standing() == Standing::kLeftAlone);
+  const absl::Status refused = server.state.Admit(server.now).status();
+  CHECK_THAT(std::string(refused.message()),
+             Catch::Matchers::ContainsSubstring("being tried again after: it broke"));
+  // Of this one nothing is heard.
+  server.Pass(kTrial - milliseconds(1));
+  CHECK_FALSE(server.Admits());
+  server.Pass(milliseconds(1));
+  CHECK(server.standing() == Standing::kTrialDue);
+  CHECK(server.Admits());
+  CHECK_FALSE(server.Admits());
+  server.state.Succeeded(server.now);
+  CHECK(server.Admits());
+  CHECK(server.Admits());
+}
+
+TEST_CASE("who claims a trial is the one who is let through", "[client]") {
+  Watched server;
+  CHECK(server.state.ClaimTrial(server.now));  // there is none, hence no need to wait for it
+  CHECK(server.state.ClaimTrial(server.now));
+  server.FailOften();
+  CHECK_FALSE(server.state.ClaimTrial(server.now));
+  server.Pass(seconds(1));
+  CHECK(server.state.ClaimTrial(server.now));
+  CHECK_FALSE(server.state.ClaimTrial(server.now));
+  CHECK(server.standing() == Standing::kLeftAlone);
+  CHECK(server.Admits());
+  CHECK_FALSE(server.Admits());
+  CHECK(server.Fails());
+  CHECK(server.standing() == Standing::kLeftAlone);
+  server.Pass(seconds(2));
+  CHECK(server.state.ClaimTrial(server.now));
+  CHECK(server.Admits());
+  server.state.Succeeded(server.now);
+  CHECK(server.standing() == Standing::kWell);
+}
+
+TEST_CASE("what comes of requests from before a pause says nothing of the server", "[client]") {
+  Watched server;
+  server.FailOften();
+  server.Pass(milliseconds(500));
+  server.state.Succeeded(server.now);
+  CHECK(server.standing() == Standing::kLeftAlone);
+  CHECK_FALSE(server.Fails());
+  server.Pass(milliseconds(500));
+  CHECK(server.standing() == Standing::kTrialDue);  // no later than without that failure
+  CHECK(server.Admits());
+  CHECK(server.Fails());
+  server.Pass(seconds(2));
+  CHECK(server.standing() == Standing::kTrialDue);  // nor is the next pause longer for it
+}
+
+TEST_CASE("without max_fails a server is never left alone", "[client]") {
+  ClientOptions options = SomeOptions();
+  options.max_fails = 0;
+  Watched server(options);
+  for (int i = 0; i < 100; ++i) CHECK_FALSE(server.Fails());
+  CHECK(server.standing() == Standing::kWell);
+  CHECK(server.Admits());
+  CHECK(server.state.Statistics(server.now).last_failure == "it broke");
+}
+
+}  // namespace cairn
