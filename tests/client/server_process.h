@@ -31,12 +31,16 @@ class ServerProcess {
         options_(std::move(options)),
         variables_(std::move(variables)) {
     const auto option = std::find(options_.begin(), options_.end(), "-s");
-    if (option == options_.end()) {
-      port_ = FreePort();
-    } else {
+    if (option != options_.end()) {
       path_ = *std::next(option);
+      Start();
+      return;
     }
-    Start();
+    // Somebody else may take the port before the server does.
+    for (int tries = 0; tries < 3 && !running(); ++tries) {
+      port_ = FreePort();
+      Start();
+    }
   }
   ~ServerProcess() { Kill(); }
   ServerProcess(const ServerProcess&) = delete;
