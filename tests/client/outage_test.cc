@@ -267,7 +267,12 @@ TEST_CASE("what an outage costs is bounded: errors, misses, and no other server'
                                Setup{"memcached", kAuto, true});
   // A peer that speaks rubbish does not differ by what it stands in for.
   const bool is_real = fault != Fault::kGarbage && fault != Fault::kCutAnswers;
-  if (is_real || setup.program == std::string("cairnd")) TestOutage(setup, fault);
+  const bool is_ours = setup.program == std::string("cairnd");
+#ifdef CAIRN_SANITIZED
+  // What they look for is in the library, and they take long.
+  if (!is_ours || (setup.protocol == kText && setup.with_backup)) return;
+#endif
+  if (is_real || is_ours) TestOutage(setup, fault);
 }
 
 TEST_CASE("backups take keys only while a server is left alone", "[client]") {
