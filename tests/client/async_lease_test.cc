@@ -9,17 +9,12 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/one_server.h"
 #include "tests/client/wait.h"
 
 namespace cairn {
 namespace {
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
-}
 
 void TestLeases(Client& client) {
   AsyncClient& async = client.Async();

@@ -13,7 +13,9 @@
 
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/fire.h"
+#include "tests/client/restarts.h"
 #include "tests/client/server_process.h"
 #include "tests/client/wait.h"
 
@@ -28,12 +30,6 @@ ClientOptions OptionsFor(std::vector<Server> servers) {
   options.connect_timeout = options.request_timeout = absl::Seconds(10);
   options.call_timeout = absl::Seconds(60);
   return options;
-}
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
 }
 
 void TestEveryCall(AsyncClient& async) {
@@ -233,32 +229,10 @@ TEST_CASE("asynchronous calls from many threads while the server restarts are ne
   options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
   const auto client = Connect(options);
   AsyncClient& async = client->Async();
-  std::atomic<bool> stop{false};
-  std::atomic<int> wrong{0};
-  std::atomic<int> right{0};
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&, t] {
-      for (int i = 0; !stop; ++i) {
-        const std::string key = std::to_string(t) + ":" + std::to_string(i % 5);
-        (void)Wait(async.Set(key, key));
-        const auto got = Wait(async.Get(key));
-        if (!got.ok() || !got->has_value()) continue;
-        ++(**got == key ? right : wrong);
-      }
-    });
-  }
-  for (int restart = 0; restart < 3; ++restart) {
-    const int before = right;
-    while (right < before + 200) std::this_thread::yield();
-    server.Kill();
-    server.Start();
-  }
-  const int before = right;
-  while (right < before + 200) std::this_thread::yield();
-  stop = true;
-  for (std::thread& thread : threads) thread.join();
-  CHECK(wrong == 0);
+  CheckOwnAnswersDuringRestarts(server, 4, [&async](const std::string& key) {
+    (void)Wait(async.Set(key, key));
+    return Wait(async.Get(key));
+  });
 }
 
 TEST_CASE("calls under way end as cancelled with their client", "[client]") {

@@ -7,6 +7,8 @@
 
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
+#include "tests/client/restarts.h"
 #include "tests/client/server_process.h"
 
 namespace cairn {
@@ -14,12 +16,6 @@ namespace {
 
 constexpr auto kAuto = ClientOptions::Protocol::kAuto;
 constexpr auto kText = ClientOptions::Protocol::kText;
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
-}
 
 ClientOptions OptionsFor(std::vector<Server> servers, ClientOptions::Protocol protocol) {
   ClientOptions options;
@@ -132,32 +128,10 @@ TEST_CASE("threads on one connection each get their own answers while the server
   ServerProcess server(program);
   if (IsAbsent(server, program)) return;
   const auto client = Connect(OptionsFor({server.server()}, protocol));
-  std::atomic<bool> stop{false};
-  std::atomic<int> wrong{0};
-  std::atomic<int> right{0};
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 8; ++t) {
-    threads.emplace_back([&, t] {
-      for (int i = 0; !stop; ++i) {
-        const std::string key = std::to_string(t) + ":" + std::to_string(i % 5);
-        (void)client->Set(key, key);
-        const auto got = client->Get(key);
-        if (!got.ok() || !got->has_value()) continue;
-        ++(**got == key ? right : wrong);
-      }
-    });
-  }
-  for (int restart = 0; restart < 3; ++restart) {
-    const int before = right;
-    while (right < before + 200) std::this_thread::yield();
-    server.Kill();
-    server.Start();
-  }
-  const int before = right;
-  while (right < before + 200) std::this_thread::yield();
-  stop = true;
-  for (std::thread& thread : threads) thread.join();
-  CHECK(wrong == 0);
+  CheckOwnAnswersDuringRestarts(server, 8, [&client](const std::string& key) {
+    (void)client->Set(key, key);
+    return client->Get(key);
+  });
 }
 
 }  // namespace cairn

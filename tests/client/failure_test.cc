@@ -6,6 +6,7 @@
 
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/server_process.h"
 
 namespace cairn {
@@ -21,12 +22,6 @@ ClientOptions OptionsFor(std::vector<Server> servers) {
   options.connect_timeout = options.request_timeout = absl::Seconds(10);
   options.call_timeout = absl::Seconds(60);
   return options;
-}
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
 }
 
 // A peer that answers every line of every connection with `answer`.

@@ -6,18 +6,13 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/one_server.h"
 #include "tests/client/wait.h"
 #include "tests/server/temporary_folder.h"
 
 namespace cairn {
 namespace {
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
-}
 
 // Waiting and not, one key and many, short values and one that takes several reads.
 void CheckServes(Client& client) {

@@ -11,6 +11,7 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/one_server.h"
 #include "tests/client/wait.h"
 
@@ -53,12 +54,6 @@ ClientOptions OptionsFor(uint16_t port, const Book& book) {
   options.protocol = ClientOptions::Protocol::kText;
   options.resolver = book.resolver();
   return options;
-}
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
 }
 
 // Answers each get with `value`.

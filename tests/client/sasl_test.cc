@@ -13,6 +13,7 @@
 #include "cairn/look_aside.h"
 #include "tests/binary_packet.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/one_server.h"
 #include "tests/client/wait.h"
 #include "tests/server/temporary_folder.h"
@@ -25,12 +26,6 @@ using tests::BinaryPacket;
 
 constexpr char kUser[] = "testuser";
 constexpr char kPassword[] = "pass:word";
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
-}
 
 ClientOptions OptionsFor(const Server& server) {
   ClientOptions options = PatientOptions(server);

@@ -13,6 +13,7 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/one_server.h"
 
 namespace cairn {
@@ -22,12 +23,6 @@ ClientOptions TextOptions(const Server& server) {
   ClientOptions options = PatientOptions(server);
   options.protocol = ClientOptions::Protocol::kText;
   return options;
-}
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
 }
 
 ServerStatistics Of(const Client& client) { return client.Stats().at(0); }

@@ -9,6 +9,7 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/tls_fixture.h"
 #include "tests/client/wait.h"
 
@@ -16,12 +17,6 @@ namespace cairn {
 namespace {
 
 using Catch::Matchers::ContainsSubstring;
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
-}
 
 // True, and said, when there is no TLS to test.
 bool Skipped() {

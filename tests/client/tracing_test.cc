@@ -13,6 +13,7 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/connect.h"
 #include "tests/client/one_server.h"
 
 namespace cairn {
@@ -61,12 +62,6 @@ class Recorder : public Tracer {
 };
 
 thread_local uint64_t Recorder::thread_context = 0;
-
-std::unique_ptr<Client> Connect(const ClientOptions& options) {
-  auto made = Client::Make(options);
-  REQUIRE(made.ok());
-  return std::move(*made);
-}
 
 }  // namespace
 
