@@ -121,8 +121,26 @@ std::string_view Connection::FirstKey(std::string_view input) const {
   return session_.FirstKey(input);
 }
 
-void Connection::ServeBatched(std::string_view input) {
-  if (ServeInput(input, false) != Turn::kClosed) Rest();
+size_t Connection::ServeBatched(std::string_view input, std::span<char> room) {
+  Output& output = worker_->output();
+  const Progress progress = session_.Process(input, &output, worker_->max_requests());
+  const std::string_view answer = output.Whole();
+  const bool waits = !answer.empty() && answer.size() <= room.size() &&
+                     progress.status == SessionStatus::kNeedInput &&
+                     progress.consumed == input.size() && session_.watch == nullptr;
+  if (!waits) {
+    if (GoOn(progress, input, &output) != Turn::kClosed) Rest();
+    return 0;
+  }
+  answer.copy(room.data(), answer.size());
+  output.Clear();
+  return answer.size();
+}
+
+void Connection::SendAnswer(std::string_view answer) {
+  Output& output = worker_->output();
+  output.Append(answer);
+  if (GoOn({SessionStatus::kNeedInput, 0}, {}, &output) != Turn::kClosed) Rest();
 }
 
 void Connection::Serve() {
@@ -239,19 +257,23 @@ Connection::Turn Connection::ReadBody(std::span<char> target) {
 Connection::Turn Connection::ServeInput(std::string_view input, bool continuing) {
   Output& output = worker_->output();
   const unsigned max_requests = worker_->max_requests();
-  for (;;) {
-    const Progress progress = continuing ? session_.Continue(input, &output, max_requests)
-                                         : session_.Process(input, &output, max_requests);
+  const Progress progress = continuing ? session_.Continue(input, &output, max_requests)
+                                       : session_.Process(input, &output, max_requests);
+  return GoOn(progress, input, &output);
+}
+
+Connection::Turn Connection::GoOn(Progress progress, std::string_view input, Output* output) {
+  for (;; progress = session_.Process(input, output, worker_->max_requests())) {
     input.remove_prefix(progress.consumed);
     if (progress.status == SessionStatus::kClose) close_when_sent_ = true;
     const bool wants_watch = session_.watch != nullptr;
-    if (wants_watch) StartWatching(&output);
-    const bool sent = Send(&output);
+    if (wants_watch) StartWatching(output);
+    const bool sent = Send(output);
     if (broken_) {
       Close(CloseReason::kError);
       return Turn::kClosed;
     }
-    continuing = progress.status == SessionStatus::kBlocked;
+    const bool blocked = progress.status == SessionStatus::kBlocked;
     if (close_when_sent_) {
       if (!sent) return Turn::kWait;
       Close(session_.close_reason);
@@ -259,19 +281,19 @@ Connection::Turn Connection::ServeInput(std::string_view input, bool continuing)
     }
     if (sent && wants_watch && watch_ == nullptr) continue;
     const bool yielded = progress.status == SessionStatus::kYield;
-    if (!continuing && !yielded && input.size() > kMaxSavedInputBytes) {
-      output.Append(kInputTooLong);
+    if (!blocked && !yielded && input.size() > kMaxSavedInputBytes) {
+      output->Append(kInputTooLong);
       close_when_sent_ = true;
       input = {};
       continue;
     }
     SaveInput(input);
-    continue_when_sent_ = continuing;
+    continue_when_sent_ = blocked;
     serve_saved_ = yielded;
     if (!sent) return Turn::kWait;
     WaitFor(EV_READ);
     // What a long answer fills an Output with is sent; before more of it others have their turn.
-    if (yielded || continuing) {
+    if (yielded || blocked) {
       if (yielded) ++worker_->stats()->conn_yields;
       worker_->ComeBackTo(this);
       return Turn::kWait;

@@ -51,8 +51,10 @@ class Connection {
   std::string_view FirstKey(std::string_view input) const;
   /// Goes on where the last turn left off: see Worker::ComeBackTo.
   void ComeBack();
-  /// Serves what was handed to Worker::ServeLater.
-  void ServeBatched(std::string_view input);
+  /// Serves what was handed to Worker::ServeLater. An answer that fits `room` is put there for
+  /// SendAnswer instead of being sent, and its length returned; 0: there is nothing to send.
+  size_t ServeBatched(std::string_view input, std::span<char> room);
+  void SendAnswer(std::string_view answer);
 
   size_t worker_slot = 0;   ///< the worker's: where it keeps this connection
   bool batched = false;     ///< the worker's: input of this connection waits to be served
@@ -74,6 +76,8 @@ class Connection {
   Turn ReadBody(std::span<char> target);
   /// Serves input that lies in the worker's buffer or in saved_input_.
   Turn ServeInput(std::string_view input, bool continuing);
+  /// Sends what `progress` has put into `output`, and serves what is left of the input.
+  Turn GoOn(Progress progress, std::string_view input, Output* output);
   /// True while something that was read is not answered, or an answer not sent.
   bool Pending() const { return unsent_ != nullptr || continue_when_sent_ || serve_saved_; }
   void SaveInput(std::string_view rest);

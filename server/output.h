@@ -57,6 +57,11 @@ class Output {
   /// Unsent bytes held by value: what it costs in memory besides the pinned values.
   size_t copied_bytes() const { return used_; }
   bool over_high_water() const { return unsent_bytes() >= kHighWaterBytes; }
+  /// All of it in one piece, if nothing was sent and no value is referred to; else nothing.
+  std::string_view Whole() const {
+    if (sent_ != 0 || !pinned_.empty()) return {};
+    return {buffer_.get(), used_};
+  }
 
   /// Fills `vectors` with unsent bytes in order; returns how many were used.
   size_t Gather(std::span<iovec> vectors) const;

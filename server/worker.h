@@ -132,8 +132,10 @@ class Worker {
   struct Batched {
     Connection* connection;  ///< null: gone
     std::string_view input;
+    std::string_view answer;  ///< in answers_
   };
   std::vector<Batched> batch_;
+  std::vector<char> answers_;
   size_t batch_bytes_ = 0;             ///< of input_buffer_
   std::deque<Connection*> come_back_;  ///< null: gone
   bool clock_is_of_turn_ = false;
