@@ -48,6 +48,14 @@ class ByteBuffer {
   size_t capacity() const { return capacity_; }
   std::string_view view() const { return {bytes_.get(), size_}; }
   void clear() { size_ = 0; }
+  /// Gives back the room that was not needed; all of it, and what is there.
+  void Trim() {
+    if (capacity_ > size_ && size_ > 0) Resize(size_);
+  }
+  void Drop() {
+    bytes_.reset();
+    size_ = capacity_ = 0;
+  }
 
   /// Room for that much at the end. Nothing is there until Advance().
   Cursor Extend(size_t bytes_max) {
@@ -65,13 +73,14 @@ class ByteBuffer {
     void operator()(char* bytes) const { free(bytes); }
   };
 
-  void Grow(size_t bytes_max) {
-    capacity_ = std::max(size_ + bytes_max, 2 * capacity_);
+  void Grow(size_t bytes_max) { Resize(std::max(size_ + bytes_max, 2 * capacity_)); }
+  void Resize(size_t capacity) {
     // realloc moves pages instead of copying what is large.
-    auto* const grown = static_cast<char*>(realloc(bytes_.get(), capacity_));
-    if (grown == nullptr) throw std::bad_alloc();
+    auto* const resized = static_cast<char*>(realloc(bytes_.get(), capacity));
+    if (resized == nullptr) throw std::bad_alloc();
     (void)bytes_.release();
-    bytes_.reset(grown);
+    bytes_.reset(resized);
+    capacity_ = capacity;
   }
 
   std::unique_ptr<char, Free> bytes_;

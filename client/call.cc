@@ -47,7 +47,8 @@ void Call::Recycle() {
   answers.clear();
   arena.Clear();
   unpacked.clear();
-  submitted = 0;
+  submitted = forgotten = 0;
+  wave_ends.clear();
   parts_left.store(0, std::memory_order_relaxed);
   traced = false;
   trace_context = 0;
@@ -67,7 +68,7 @@ size_t Part::Clear() {
   lines.clear();
   errors.clear();
   operation = Operation::kAskServer;
-  is_read = sent = sent_again = false;
+  is_read = sent = sent_again = spoke_meta = false;
   opaque = quiet_keys = 0;
   success = {};
   status = absl::OkStatus();

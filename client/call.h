@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -101,6 +102,7 @@ struct Part {
   bool is_read = false;
   bool sent = false;  ///< Begun to be, at least.
   bool sent_again = false;
+  bool spoke_meta = false;  ///< `meta` was sent.
   /// The requests in either dialect. Reads have the text only, which every server takes. With
   /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the
   /// number of keys before it more.
@@ -119,6 +121,16 @@ struct Part {
   /// Its keys were counted: by who ended it, or by a caller who went before. The first counts.
   std::atomic<bool> counted{false};
 
+  /// When they are written, and it may be long before they are sent.
+  void TrimRequests() {
+    text.Trim();
+    meta.Trim();
+  }
+  /// When it is done, and what it asked is not of interest any more.
+  void ForgetRequests() {
+    text.Drop();
+    meta.Drop();
+  }
   /// As new, but for the memory it has. Says how much that is.
   size_t Clear();
 };
@@ -180,6 +192,18 @@ class Call {
   /// one.
   bool Finish(Part& part, const absl::Status& status);
 
+  /// Where the parts end that are submitted next: a bulk call's are in waves, of which one is begun
+  /// when those before are over. parts_left counts one wave.
+  size_t WaveEnd() const {
+    const auto end = std::upper_bound(wave_ends.begin(), wave_ends.end(), submitted);
+    return end == wave_ends.end() ? parts.size() : *end;
+  }
+  bool has_more_waves() const { return submitted < parts.size(); }
+  /// Of the waves that are over, and so their memory.
+  void ForgetRequests() {
+    for (; forgotten < submitted; ++forgotten) parts[forgotten].ForgetRequests();
+  }
+
   bool finished() const { return parts_left.load(std::memory_order_acquire) == 0; }
 
   /// The answers in the application's order; sized before the first part is submitted.
@@ -187,6 +211,8 @@ class Call {
   /// Those before `submitted` were given to a channel.
   PartList parts;
   size_t submitted = 0;
+  size_t forgotten = 0;           ///< ForgetRequests() was there.
+  std::vector<size_t> wave_ends;  ///< Among the parts; of all waves but the last.
   std::atomic<uint32_t> parts_left{0};
   /// When it began, its requests being written; of a bulk call, its latest wave.
   Clock::time_point begun;

@@ -46,7 +46,7 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
   bool wake = false;
   {
     MutexLock lock(&mutex_);
-    for (; call.submitted < call.parts.size(); ++call.submitted) {
+    for (const size_t end = call.WaveEnd(); call.submitted < end; ++call.submitted) {
       Part& part = call.parts[call.submitted];
       call.Ref();
       inbox_.push_back(&part);

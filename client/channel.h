@@ -34,8 +34,8 @@ class Channel {
   /// REQUIRES: no Run() is running
   ~Channel();
 
-  /// Runs the parts of `call` that were not submitted yet and returns when all are finished or at
-  /// `deadline`; some are not finished then, and the call is to be abandoned.
+  /// Runs the next wave of `call` and returns when all of its parts are finished or at `deadline`;
+  /// some are not finished then, and the call is to be abandoned.
   void Run(Call& call, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

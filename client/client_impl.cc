@@ -74,15 +74,21 @@ absl::Status Client::Impl::Init() {
 }
 
 bool Client::Impl::Run(Call& call, Clock::time_point now, Clock::time_point deadline) {
-  call.begun = now;
   if (options_.tracer != nullptr && !call.traced) {
     call.traced = true;
     call.trace_context = options_.tracer->OnBegin();
   }
-  call.parts_left.store(static_cast<uint32_t>(call.parts.size() - call.submitted),
-                        std::memory_order_relaxed);
-  channels_[ThreadNumber() % channels_.size()]->Run(call, deadline);
-  if (call.finished()) return true;
+  Channel& channel = *channels_[ThreadNumber() % channels_.size()];
+  do {
+    call.begun = now;
+    call.parts_left.store(static_cast<uint32_t>(call.WaveEnd() - call.submitted),
+                          std::memory_order_relaxed);
+    channel.Run(call, deadline);
+    if (!call.finished()) break;
+    if (!call.has_more_waves()) return true;
+    call.ForgetRequests();
+    now = Clock::now();
+  } while (now < deadline);
   Abandon(call, servers());
   return false;
 }

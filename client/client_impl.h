@@ -92,7 +92,7 @@ class CAIRN_HIDDEN Client::Impl {
   }
 
  private:
-  /// Runs what was not submitted of `call`; false when its time was up first.
+  /// Runs what was not submitted of `call`, wave by wave; false when its time was up first.
   bool Run(Call& call, Clock::time_point now, Clock::time_point deadline);
 
   const ClientOptions options_;

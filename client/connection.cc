@@ -175,6 +175,7 @@ void Connection::StartBatch(Clock::time_point now) {
     // A part with both forms is read by the one that was sent.
     if (!use_meta) part->meta.clear();
     part->sent = true;
+    part->spoke_meta = use_meta;
     sending_.push_back({part, bytes});
     pending_.push_back({part, false});
   }

@@ -207,13 +207,14 @@ void EventDriver::Begin(AsyncCall* async) {
   Call& call = *async->result.call;
   async->place_ = under_way_.emplace_hint(under_way_.end(), async->deadline, async);
   call.async = async;
-  call.parts_left.store(static_cast<uint32_t>(call.parts.size()), std::memory_order_relaxed);
+  const size_t end = call.WaveEnd();
+  call.parts_left.store(static_cast<uint32_t>(end - call.submitted), std::memory_order_relaxed);
   if (call.parts.empty()) {  // none of its keys could be asked for
     call.Ref();
     finished_.push_back(&call);
     return;
   }
-  for (; call.submitted < call.parts.size(); ++call.submitted) {
+  for (; call.submitted < end; ++call.submitted) {
     call.Ref();
     Part& part = call.parts[call.submitted];
     sockets_[part.server]->connection->Submit(&part);
@@ -240,7 +241,15 @@ void EventDriver::Complete(AsyncCall* async) {
   under_way_.erase(async->place_);
   Call& call = *async->result.call;
   call.async = nullptr;
-  if (!call.finished()) Abandon(call, *servers_);
+  if (call.finished() && call.has_more_waves()) {
+    const Clock::time_point now = Clock::now();
+    if (now < async->deadline) {
+      call.ForgetRequests();
+      call.begun = now;
+      return Submit(async);
+    }
+  }
+  if (!call.finished() || call.has_more_waves()) Abandon(call, *servers_);
   async->result.Snapshot();
   async->Done();
 }

@@ -85,7 +85,7 @@ class EventDriver {
   EventDriver(const EventDriver&) = delete;
   EventDriver& operator=(const EventDriver&) = delete;
 
-  /// Runs what was prepared in `call`, which stays the caller's until Done().
+  /// Runs what was prepared in `call`, wave by wave. It stays the caller's until Done().
   void Submit(AsyncCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
   const std::shared_ptr<LoopPort>& port() const { return port_; }
 

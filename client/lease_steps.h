@@ -24,7 +24,7 @@ inline int64_t WholeSeconds(absl::Duration duration) {
 
 /// The part that had a key's request spoke the meta protocol.
 inline bool SpokeMeta(const ResultImpl& result, size_t i) {
-  return !result.call->parts[result.call->answers[i].part].meta.empty();
+  return result.call->parts[result.call->answers[i].part].spoke_meta;
 }
 
 /// The calls about leases (cairn/lease.h), for whoever drives them. `impl` outlives the steps; what

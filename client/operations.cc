@@ -101,10 +101,17 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
     }
     begin += used;
     for (RequestWriter& writer : writers) writer.End();
-    if (run != nullptr && !run(call)) {
+    if (run == nullptr) {
+      if (begin < keys.size() && call.parts.size() > first_part) {
+        for (size_t i = first_part; i < call.parts.size(); ++i) call.parts[i].TrimRequests();
+        call.wave_ends.push_back(call.parts.size());
+      }
+    } else if (!run(call)) {
       // What was not begun shares the fate of what was not finished.
       result.RefuseFrom(begin, CallTimedOut());
       break;
+    } else if (begin < keys.size()) {
+      call.ForgetRequests();
     }
   }
   return result;

@@ -24,7 +24,7 @@ namespace cairn {
 class Operations {
  public:
   /// Runs what was prepared of a bulk call, one wave; false when its time is up. An empty one: the
-  /// whole call is only prepared, to be run later.
+  /// whole call is only prepared, all its waves, to be run later.
   using RunWave = std::function<bool(Call&)>;
 
   /// Both outlive it.

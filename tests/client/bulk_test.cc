@@ -186,4 +186,37 @@ TEST_CASE("a multi-get needs memory for its values and little besides", "[client
   }
 }
 
+TEST_CASE("a bulk store needs memory for a wave, or for a copy of what it is given", "[client]") {
+#ifdef CAIRN_SANITIZED
+  constexpr size_t kCount = 20'000;
+#else
+  constexpr size_t kCount = 200'000;
+#endif
+  const ServerProcess server("cairnd", {"-m", "512"});
+  const auto client = Client::Make(PatientOptions(server.server())).value();
+  // To a server that was not spoken to yet, requests are written in both forms.
+  REQUIRE(client->Get("key:0").ok());
+  const std::vector<std::string> keys = Keys(kCount);
+  const std::string value(1000, 'v');
+  std::vector<SetItem> items;
+  for (const std::string& key : keys) items.push_back({key, value});
+  for (const bool on_a_loop : {false, true}) {
+    INFO((on_a_loop ? "on a loop" : "waiting"));
+    const PeakMemory peak;
+    const MultiWriteResult set =
+        on_a_loop ? Wait(client->Async().SetMulti(items)) : client->SetMulti(items);
+    [[maybe_unused]] const size_t growth = peak.growth();
+    CHECK(set.done_count() == kCount);
+#ifndef CAIRN_SANITIZED
+    if (!peak.known()) {
+      WARN("memory is not looked at: the peak of this process cannot be set back");
+      continue;
+    }
+    // On a loop nothing that was given needs to last. Else the same for each key as above.
+    constexpr size_t kBesides = 32'000'000;
+    CHECK(growth < (on_a_loop ? kCount * (value.size() + 50) : 0) + kBesides);
+#endif
+  }
+}
+
 }  // namespace cairn

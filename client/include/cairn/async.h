@@ -69,7 +69,9 @@ class [[nodiscard]] CAIRN_EXPORT AsyncResult {
 /// terms. They share one connection a server, and what is asked before the loop has its turn, or by
 /// completions of the same turn, leaves in one write. Thread-safe.
 ///
-/// Bulk calls write all their requests at once: they need memory for them besides the results.
+/// Bulk calls go in waves, as there, so that they do not hold up others for long. All their
+/// requests are written when they are prepared, and need memory besides the results until they are
+/// answered.
 class CAIRN_EXPORT AsyncClient {
  public:
   /// On the caller's libevent base, whose thread completes the calls. To be made and destroyed on
