@@ -254,6 +254,11 @@ AsyncResult<absl::StatusOr<bool>> AsyncClient::ReleaseLease(std::string_view key
   return Prepared(Client::Leases::Release(impl_, key, token), options.timeout);
 }
 
+AsyncResult<std::vector<absl::StatusOr<bool>>> AsyncClient::ReleaseMulti(
+    std::span<const HeldLease> leases, const CallOptions& options) {
+  return Prepared(Client::Leases::ReleaseMulti(impl_, leases), options.timeout);
+}
+
 AsyncResult<absl::StatusOr<bool>> AsyncClient::DeleteAndLease(std::string_view key,
                                                               const CallOptions& options) {
   return Invalidate(key, absl::ZeroDuration(), options);

@@ -155,26 +155,17 @@ class AsyncLookAside::Call final : public LoopWait, public std::enable_shared_fr
     };
   }
 
-  // False: there was nothing to wait for.
+  // False: they are another loop's, and not waited for.
   bool Release() {
-    releasing_ = 0;
-    for (const LookAsideCall::Release& release : call_->releases()) {
-      if (release.client == &impl_->client()) ++releasing_;
+    Client* const to = call_->releases_to();
+    if (to != &impl_->client()) {
+      to->Async().ReleaseMulti(call_->releases(), CacheCall()).Then([](const auto&) {});
+      return false;
     }
-    const bool waits = releasing_ > 0;
-    for (const LookAsideCall::Release& release : call_->releases()) {
-      if (release.client != &impl_->client()) {
-        release.client->Async()
-            .ReleaseLease(release.key, release.token, CacheCall())
-            .Then([](const absl::StatusOr<bool>&) {});
-        continue;
-      }
-      async_.ReleaseLease(release.key, release.token, CacheCall())
-          .Then([this](const absl::StatusOr<bool>&) {
-            if (--releasing_ == 0) GoOn([this] { call_->OnReleased(); });
-          });
-    }
-    return waits;
+    async_.ReleaseMulti(call_->releases(), CacheCall()).Then([this](const auto&) {
+      GoOn([this] { call_->OnReleased(); });
+    });
+    return true;
   }
 
   // False: what is waited for has happened.
@@ -214,7 +205,6 @@ class AsyncLookAside::Call final : public LoopWait, public std::enable_shared_fr
 
   std::shared_ptr<Call> self_;
   std::unique_ptr<LookAsideCall> call_;
-  size_t releasing_ = 0;
 };
 
 AsyncLookAside::AsyncLookAside(LookAside* look_aside)

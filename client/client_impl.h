@@ -38,11 +38,11 @@ class CAIRN_HIDDEN Client::Impl {
   T RanSteps(Step<T> step, absl::Duration timeout) {
     return RanStepsUntil(std::move(step), DeadlineAfter(timeout, Clock::now()));
   }
+  /// `traced`, `context`: what is known from a request that ran before these.
   template <typename T>
-  T RanStepsUntil(Step<T> step, Clock::time_point deadline) {
+  T RanStepsUntil(Step<T> step, Clock::time_point deadline, bool traced = false,
+                  uint64_t context = 0) {
     Clock::time_point now = Clock::now();
-    bool traced = false;
-    uint64_t context = 0;
     while (!step.outcome.has_value()) {
       ResultImpl& request = *step.request;
       request.call->traced = traced;
@@ -84,7 +84,9 @@ class CAIRN_HIDDEN Client::Impl {
     auto step = prepare(Operations::RunWave(
         [this, deadline](Call& call) { return Run(call, Clock::now(), deadline); }));
     step.request->Snapshot();
-    return RanStepsUntil(step.then(*std::move(step.request)), deadline);
+    const bool traced = step.request->call->traced;
+    const uint64_t context = step.request->call->trace_context;
+    return RanStepsUntil(step.then(*std::move(step.request)), deadline, traced, context);
   }
 
   Clock::time_point DeadlineAfter(absl::Duration timeout, Clock::time_point now) const {

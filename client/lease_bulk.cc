@@ -1,7 +1,6 @@
-// Leases of many keys at once: a question for all of them, and then, one after the other, what the
-// keys of servers without the meta protocol need besides.
-#include <algorithm>
-#include <functional>
+// Leases of many keys at once: a question for all of them, and then what the keys of servers
+// without the meta protocol need besides (lease_locks.cc), again for all of them.
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -27,97 +26,143 @@ class Keys {
   std::vector<std::string> copies_;
 };
 
+}  // namespace
+
 // What is known of the keys of a call, and which of them have questions left.
-template <typename T>
-struct Rest {
-  using Outcome = absl::StatusOr<T>;
-  std::vector<Outcome> outcomes;
-  std::vector<size_t> left;
-  std::function<Step<Outcome>(size_t)> begin;  // the steps of key i
+struct Client::Leases::Asking {
+  Impl* impl;
+  Keys keys;
+  LeaseOptions options;
+  Items items = {};
+  std::vector<size_t> missing = {};  // on servers without leases
+  struct Spoilt {
+    size_t which;
+    uint64_t cas;  // of what is there; 0: the server has no such numbers
+  };
+  std::vector<Spoilt> spoilt = {};  // values that nobody can read; they go, and are asked for again
+
+  std::vector<std::string_view> KeysOf(const std::vector<size_t>& which) const {
+    std::vector<std::string_view> views;
+    views.reserve(which.size());
+    for (const size_t i : which) views.push_back(keys[i]);
+    return views;
+  }
+  ResultImpl Ask(std::span<const std::string_view> of, const Operations::RunWave& run) const {
+    const int64_t lease = WholeSeconds(options.lease);
+    const int64_t ahead = WholeSeconds(options.refresh_ahead);
+    return impl->operations().AskMany(
+        of, AnswerShape::kLease, lease == 0, run, [](size_t) { return absl::OkStatus(); },
+        [&](RequestWriter& writer, uint32_t i) {
+          writer.LeaseRead(of[i], lease, ahead, i);
+          return of[i].size();
+        });
+  }
+  // Answer i is about key `which`.
+  void Take(size_t which, const ResultImpl& result, size_t i) {
+    if (absl::Status status = result.StatusOf(i); !status.ok()) {
+      items[which] = std::move(status);
+      return;
+    }
+    const bool meta = SpokeMeta(result, i);
+    if (!IsKnown(options, result, i)) missing.push_back(which);
+    items[which] = ItemOf(result.call->answers[i], result.StateOf(i), meta);
+  }
 };
 
-template <typename T>
-using RestOver = Step<std::vector<absl::StatusOr<T>>>;
-
-template <typename T>
-RestOver<T> AskRest(std::shared_ptr<Rest<T>> rest, size_t done, Step<absl::StatusOr<T>> step);
-
-// Those of left[done] and on.
-template <typename T>
-RestOver<T> BeginRest(std::shared_ptr<Rest<T>> rest, size_t done) {
-  for (; done < rest->left.size(); ++done) {
-    const size_t i = rest->left[done];
-    Step<absl::StatusOr<T>> step = rest->begin(i);
-    if (!step.outcome.has_value()) return AskRest(std::move(rest), done, std::move(step));
-    rest->outcomes[i] = *std::move(step.outcome);
-  }
-  return RestOver<T>::Over(std::move(rest->outcomes));
+bool Client::Leases::IsKnown(const LeaseOptions& options, const ResultImpl& result, size_t i) {
+  if (WholeSeconds(options.lease) == 0) return true;
+  const Answer& answer = result.call->answers[i];
+  if (answer.damaged) return false;
+  const AnswerState state = result.StateOf(i);
+  return state == AnswerState::kHit || !result.StatusOf(i).ok() || SpokeMeta(result, i);
 }
-
-template <typename T>
-RestOver<T> AskRest(std::shared_ptr<Rest<T>> rest, size_t done, Step<absl::StatusOr<T>> step) {
-  return RestOver<T>::Ask(
-      *std::move(step.request),
-      [rest = std::move(rest), done, then = std::move(step.then)](ResultImpl result) {
-        Step<absl::StatusOr<T>> next = then(std::move(result));
-        if (!next.outcome.has_value()) return AskRest(rest, done, std::move(next));
-        rest->outcomes[rest->left[done]] = *std::move(next.outcome);
-        return BeginRest(rest, done + 1);
-      });
-}
-
-template <typename T>
-RestOver<T> RunRest(Rest<T> rest) {
-  if (rest.left.empty()) return RestOver<T>::Over(std::move(rest.outcomes));
-  return BeginRest(std::make_shared<Rest<T>>(std::move(rest)), 0);
-}
-
-}  // namespace
 
 Step<Client::Leases::Items> Client::Leases::GetMulti(Impl* impl,
                                                      std::span<const std::string_view> keys,
                                                      const LeaseOptions& options,
                                                      const Operations::RunWave& run) {
-  const int64_t lease = WholeSeconds(options.lease);
-  const int64_t ahead = WholeSeconds(options.refresh_ahead);
-  ResultImpl request = impl->operations().AskMany(
-      keys, AnswerShape::kLease, lease == 0, run, [](size_t) { return absl::OkStatus(); },
-      [&](RequestWriter& writer, uint32_t i) {
-        writer.LeaseRead(keys[i], lease, ahead, i);
-        return keys[i].size();
+  const auto asking = std::make_shared<Asking>(Asking{impl, Keys(keys, run == nullptr), options});
+  return Step<Items>::Ask(asking->Ask(keys, run),
+                          [asking](const ResultImpl& result) { return OnAsked(asking, result); });
+}
+
+Step<Client::Leases::Items> Client::Leases::OnAskedOne(Impl* impl, std::string_view key,
+                                                       const LeaseOptions& options,
+                                                       const ResultImpl& result) {
+  return OnAsked(std::make_shared<Asking>(Asking{impl, Keys({&key, 1}, true), options}), result);
+}
+
+Step<Client::Leases::Items> Client::Leases::OnAsked(const std::shared_ptr<Asking>& asking,
+                                                    const ResultImpl& result) {
+  const size_t count = result.call->answers.size();
+  asking->items.resize(count, LeasedItem());
+  for (size_t i = 0; i < count; ++i) {
+    const Answer& answer = result.call->answers[i];
+    if (answer.damaged && WholeSeconds(asking->options.lease) > 0) {
+      asking->spoilt.push_back({i, answer.number});
+    } else {
+      asking->Take(i, result, i);
+    }
+  }
+  if (asking->spoilt.empty()) return AskLocks(asking);
+
+  // What it still is with that CAS number is taken away.
+  std::vector<size_t> which;
+  for (const Asking::Spoilt& spoilt : asking->spoilt) which.push_back(spoilt.which);
+  const std::vector<std::string_view> keys = asking->KeysOf(which);
+  std::vector<uint16_t> servers(keys.size());
+  asking->impl->router().Route(keys, servers);
+  std::vector<Operations::Asked> asked;
+  for (size_t n = 0; n < keys.size(); ++n) {
+    asked.push_back({servers[n], static_cast<uint16_t>(asking->spoilt[n].cas == 0 ? 0 : 1)});
+  }
+  ResultImpl removal = asking->impl->operations().AskEach(
+      asked, AnswerShape::kWord, false, [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t n) {
+        const uint64_t cas = asking->spoilt[n].cas;
+        if (cas == 0) {
+          writer.Delete(keys[n], n);
+        } else {
+          writer.DeleteIf(keys[n], cas, n);
+        }
+        return keys[n].size();
       });
-  return Step<Items>::Ask(std::move(request), [impl, kept = Keys(keys, run == nullptr),
-                                               options](const ResultImpl& result) {
-    Rest<LeasedItem> rest;
-    std::vector<std::pair<size_t, uint64_t>> spoilt;  // keys, and CAS numbers of what is there
-    rest.outcomes.reserve(result.call->answers.size());
-    for (size_t i = 0; i < result.call->answers.size(); ++i) {
-      const Answer& answer = result.call->answers[i];
-      if (IsSpoilt(answer, options)) {
-        spoilt.emplace_back(i, answer.number);
-        rest.left.push_back(i);
-      }
-      if (absl::Status status = result.StatusOf(i); !status.ok()) {
-        rest.outcomes.emplace_back(std::move(status));
-        continue;
-      }
-      const bool meta = SpokeMeta(result, i);
-      const AnswerState state = result.StateOf(i);
-      if (state != AnswerState::kHit && !meta && WholeSeconds(options.lease) > 0) {
-        rest.left.push_back(i);
-      }
-      rest.outcomes.emplace_back(ItemOf(answer, state, meta));
+  return Step<Items>::Ask(std::move(removal),
+                          [asking](const ResultImpl& removed) { return AskAnew(asking, removed); });
+}
+
+Step<Client::Leases::Items> Client::Leases::AskAnew(const std::shared_ptr<Asking>& asking,
+                                                    const ResultImpl& removed) {
+  std::vector<size_t> again;
+  for (size_t n = 0; n < asking->spoilt.size(); ++n) {
+    const size_t which = asking->spoilt[n].which;
+    if (absl::Status status = removed.StatusOf(n); status.ok()) {
+      again.push_back(which);
+    } else {
+      asking->items[which] = std::move(status);
     }
-    if (!rest.left.empty()) {
-      rest.begin = [impl, kept, options, spoilt = std::move(spoilt)](size_t i) {
-        const auto found =
-            std::lower_bound(spoilt.begin(), spoilt.end(), std::pair(i, uint64_t{0}));
-        if (found == spoilt.end() || found->first != i) return ByLock(impl, kept[i], options.lease);
-        return GetAnew(impl, kept[i], found->second, options);
-      };
-    }
-    return RunRest(std::move(rest));
+  }
+  if (again.empty()) return AskLocks(asking);
+  ResultImpl request = asking->Ask(asking->KeysOf(again), {});
+  return Step<Items>::Ask(std::move(request), [asking, again](const ResultImpl& result) {
+    for (size_t n = 0; n < again.size(); ++n) asking->Take(again[n], result, n);
+    return AskLocks(asking);
   });
+}
+
+Step<Client::Leases::Items> Client::Leases::AskLocks(const std::shared_ptr<Asking>& asking) {
+  const std::vector<size_t>& missing = asking->missing;
+  if (missing.empty()) return Step<Items>::Over(std::move(asking->items));
+  std::vector<std::string> keys;
+  keys.reserve(missing.size());
+  for (const size_t i : missing) keys.emplace_back(asking->keys[i]);
+  return ByLocks(asking->impl, std::move(keys), asking->options.lease)
+      .Followed([asking](Items by_locks) {
+        for (size_t n = 0; n < by_locks.size(); ++n) {
+          asking->items[asking->missing[n]] = std::move(by_locks[n]);
+        }
+        return Step<Items>::Over(std::move(asking->items));
+      });
 }
 
 Step<Client::Leases::Outcomes> Client::Leases::SetMulti(Impl* impl,
@@ -144,43 +189,37 @@ Step<Client::Leases::Outcomes> Client::Leases::SetMulti(Impl* impl,
         return request.key.size() + request.value.size();
       });
   // The stores by lock are those that are left.
-  struct Kept {
-    std::string key;
-    std::string value;
-    LeaseToken token;
-    WriteOptions options;
+  struct Left {
+    std::vector<size_t> which;
+    std::vector<LeasedStore> stores;
+    std::deque<std::string> texts;  // that stores are of, when what was given needs not last
   };
-  std::vector<size_t> left;
-  std::vector<Kept> kept;
+  const auto left = std::make_shared<Left>();
   for (size_t i = 0; i < stores.size(); ++i) {
-    const LeasedStore& store = stores[i];
-    if (store.token.kind_ != LeaseToken::Kind::kLock) continue;
-    left.push_back(i);
-    kept.push_back({std::string(store.key), std::string(store.value), store.token, {}});
-    kept.back().options.ttl = store.ttl;
-    kept.back().options.flags = store.flags;
+    if (stores[i].token.kind_ != LeaseToken::Kind::kLock) continue;
+    // Refused as all others are with such keys.
+    if (!CheckKey(impl->options().key_prefix, stores[i].key).ok()) continue;
+    left->which.push_back(i);
+    LeasedStore& store = left->stores.emplace_back(stores[i]);
+    if (run != nullptr) continue;
+    store.key = left->texts.emplace_back(store.key);
+    store.value = left->texts.emplace_back(store.value);
   }
-  return Step<Outcomes>::Ask(
-      std::move(prepared),
-      [impl, left = std::move(left), kept = std::move(kept)](const ResultImpl& result) {
-        Rest<bool> rest;
-        rest.outcomes.reserve(result.call->answers.size());
-        for (size_t i = 0; i < result.call->answers.size(); ++i) {
-          if (absl::Status status = result.StatusOf(i); !status.ok()) {
-            rest.outcomes.emplace_back(std::move(status));
-          } else {
-            rest.outcomes.emplace_back(result.StateOf(i) == AnswerState::kHit);
+  return Step<Outcomes>::Ask(std::move(prepared), [impl, left](const ResultImpl& result) {
+    Outcomes outcomes;
+    outcomes.reserve(result.call->answers.size());
+    for (size_t i = 0; i < result.call->answers.size(); ++i) {
+      outcomes.push_back(OutcomeOf(result, i));
+    }
+    if (left->which.empty()) return Step<Outcomes>::Over(std::move(outcomes));
+    return SetByLocks(impl, std::move(left->stores), left)
+        .Followed([left, outcomes](Outcomes by_locks) mutable {
+          for (size_t n = 0; n < by_locks.size(); ++n) {
+            outcomes[left->which[n]] = std::move(by_locks[n]);
           }
-        }
-        if (left.empty()) return RunRest(std::move(rest));
-        rest.left = left;
-        rest.begin = [impl, left, kept](size_t i) {
-          const auto at = std::lower_bound(left.begin(), left.end(), i) - left.begin();
-          const Kept& store = kept[static_cast<size_t>(at)];
-          return Set(impl, store.key, store.value, store.token, store.options);
-        };
-        return RunRest(std::move(rest));
-      });
+          return Step<Outcomes>::Over(std::move(outcomes));
+        });
+  });
 }
 
 Step<Client::Leases::Outcomes> Client::Leases::InvalidateMulti(
@@ -200,28 +239,85 @@ Step<Client::Leases::Outcomes> Client::Leases::InvalidateMulti(
       });
   return Step<Outcomes>::Ask(
       std::move(request), [impl, kept = Keys(keys, run == nullptr)](const ResultImpl& result) {
-        Rest<bool> rest;
-        rest.outcomes.reserve(result.call->answers.size());
-        for (size_t i = 0; i < result.call->answers.size(); ++i) {
-          if (absl::Status status = result.StatusOf(i); !status.ok()) {
-            rest.outcomes.emplace_back(std::move(status));
-            continue;
-          }
-          if (!SpokeMeta(result, i)) rest.left.push_back(i);
-          rest.outcomes.emplace_back(result.StateOf(i) == AnswerState::kHit);
-        }
-        if (rest.left.empty()) return RunRest(std::move(rest));
+        Outcomes outcomes;
+        outcomes.reserve(result.call->answers.size());
         // The locks of keys that were there, or were not.
-        rest.begin = [impl, kept, was_there = rest.outcomes](size_t i) {
-          using Unlocked = Step<absl::StatusOr<bool>>;
-          return Unlocked::Ask(DeleteLock(impl, kept[i]),
-                               [outcome = was_there[i]](const ResultImpl& deleted) {
-                                 const absl::Status status = deleted.StatusOf(0);
-                                 return Unlocked::Over(status.ok() ? outcome : status);
-                               });
-        };
-        return RunRest(std::move(rest));
+        std::vector<size_t> which;
+        std::vector<std::string_view> locked;
+        for (size_t i = 0; i < result.call->answers.size(); ++i) {
+          outcomes.push_back(OutcomeOf(result, i));
+          if (!outcomes[i].ok() || SpokeMeta(result, i)) continue;
+          which.push_back(i);
+          locked.push_back(kept[i]);
+        }
+        if (which.empty()) return Step<Outcomes>::Over(std::move(outcomes));
+        return Step<Outcomes>::Ask(DeleteLocks(impl, locked),
+                                   [which, outcomes](const ResultImpl& deleted) mutable {
+                                     for (size_t n = 0; n < which.size(); ++n) {
+                                       absl::Status status = deleted.StatusOf(n);
+                                       if (!status.ok()) outcomes[which[n]] = std::move(status);
+                                     }
+                                     return Step<Outcomes>::Over(std::move(outcomes));
+                                   });
       });
+}
+
+Step<Client::Leases::Outcomes> Client::Leases::ReleaseMulti(Impl* impl,
+                                                            std::span<const HeldLease> leases) {
+  using Kind = LeaseToken::Kind;
+  // The value of an early one is good, and nothing but a new one makes a server give it again.
+  Outcomes outcomes(leases.size(), true);
+  std::vector<size_t> which;  // the requests are about
+  std::vector<std::string_view> keys;
+  std::vector<size_t> locked;
+  std::vector<Lock> locks;
+  for (size_t i = 0; i < leases.size(); ++i) {
+    const HeldLease& lease = leases[i];
+    if (!lease.token.held()) {
+      outcomes[i] = absl::FailedPreconditionError("no lease");
+    } else if (absl::Status status = CheckKey(impl->options().key_prefix, lease.key);
+               !status.ok()) {
+      outcomes[i] = std::move(status);
+    } else if (lease.token.kind_ == Kind::kLock) {
+      locked.push_back(i);
+      locks.push_back(LockOf(impl, lease.key, lease.token.lock_));
+    } else if (lease.token.kind_ != Kind::kEarly) {
+      which.push_back(i);
+      keys.push_back(lease.key);
+    }
+  }
+  auto give_back_locks = [impl, locked, locks = std::move(locks)](Outcomes so_far) {
+    return RemoveLocks(impl, locks).Followed([locked, so_far](Outcomes removed) mutable {
+      for (size_t n = 0; n < locked.size(); ++n) so_far[locked[n]] = std::move(removed[n]);
+      return Step<Outcomes>::Over(std::move(so_far));
+    });
+  };
+  if (which.empty()) return give_back_locks(std::move(outcomes));
+
+  std::vector<uint16_t> servers(keys.size());
+  impl->router().Route(keys, servers);
+  std::vector<Operations::Asked> asked;
+  for (size_t n = 0; n < keys.size(); ++n) {
+    const bool stale = leases[which[n]].token.kind_ == Kind::kStale;
+    asked.push_back({servers[n], static_cast<uint16_t>(stale ? 1 : 0)});
+  }
+  ResultImpl request = impl->operations().AskEach(
+      asked, AnswerShape::kWord, false, [](size_t) { return absl::OkStatus(); },
+      [&](RequestWriter& writer, uint32_t n) {
+        const LeaseToken& token = leases[which[n]].token;
+        if (token.kind_ == Kind::kStale) {
+          writer.GiveBackStale(keys[n], token.cas_, n);
+        } else {
+          writer.DeleteIf(keys[n], token.cas_, n);
+        }
+        return keys[n].size();
+      });
+  return Step<Outcomes>::Ask(std::move(request),
+                             [which, outcomes, give_back_locks](const ResultImpl& result) mutable {
+                               for (size_t n = 0; n < which.size(); ++n)
+                                 outcomes[which[n]] = OutcomeOf(result, n);
+                               return give_back_locks(std::move(outcomes));
+                             });
 }
 
 // --- Calls that wait
@@ -246,6 +342,11 @@ std::vector<absl::StatusOr<bool>> Client::InvalidateMulti(std::span<const std::s
   return impl_->RanStepsInWaves(options.timeout, [&](const Operations::RunWave& run) {
     return Leases::InvalidateMulti(impl_.get(), keys, stale_for, run);
   });
+}
+
+std::vector<absl::StatusOr<bool>> Client::ReleaseMulti(std::span<const HeldLease> leases,
+                                                       const CallOptions& options) {
+  return impl_->RanSteps(Leases::ReleaseMulti(impl_.get(), leases), options.timeout);
 }
 
 }  // namespace cairn

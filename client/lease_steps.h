@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,6 +16,7 @@
 #include "cairn/client.h"
 #include "client/client_impl.h"
 #include "client/operations.h"
+#include "client/result_impl.h"
 #include "client/step.h"
 
 namespace cairn {
@@ -52,24 +57,55 @@ class CAIRN_HIDDEN Client::Leases {
                                  const Operations::RunWave& run);
   static Step<Outcomes> InvalidateMulti(Impl* impl, std::span<const std::string_view> keys,
                                         absl::Duration stale_for, const Operations::RunWave& run);
+  static Step<Outcomes> ReleaseMulti(Impl* impl, std::span<const HeldLease> leases);
 
  private:
   friend class Client;
-  static Step<absl::StatusOr<LeasedItem>> ByLock(Impl* impl, std::string_view key,
-                                                 absl::Duration lease);
-  static Step<absl::StatusOr<LeasedItem>> TakenBy(ResultImpl read);
-  /// Whether a value is there that nobody can read. Without a lease nothing is done about it.
-  static bool IsSpoilt(const Answer& answer, const LeaseOptions& options);
-  /// Takes it away, if it still is the one with that CAS number, and asks for the key again.
-  static Step<absl::StatusOr<LeasedItem>> GetAnew(Impl* impl, std::string_view key, uint64_t cas,
-                                                  const LeaseOptions& options);
-  static Step<absl::StatusOr<LeasedItem>> Got(Impl* impl, std::string_view key,
-                                              const LeaseOptions& options,
-                                              const ResultImpl& result);
-  static ResultImpl Ask(Impl* impl, std::string_view key, const LeaseOptions& options);
+  struct Asking;
+  /// Go on from what was said of keys, some of which may need further questions.
+  static Step<Items> OnAsked(const std::shared_ptr<Asking>& asking, const ResultImpl& result);
+  static Step<Items> OnAskedOne(Impl* impl, std::string_view key, const LeaseOptions& options,
+                                const ResultImpl& result);
+  static Step<Items> AskAnew(const std::shared_ptr<Asking>& asking, const ResultImpl& removed);
+  static Step<Items> AskLocks(const std::shared_ptr<Asking>& asking);
+  /// Whether an answer says all there is to know.
+  static bool IsKnown(const LeaseOptions& options, const ResultImpl& result, size_t i);
+
+  // With a lock in place of the server's leases (lease_locks.cc).
+
+  /// A lock, and what it holds while it is ours.
+  struct Lock {
+    uint16_t server = 0;
+    std::string key;
+    std::string token;
+  };
+  static Lock LockOf(Impl* impl, std::string_view key, std::string token);
+  /// What the server answered to misses: locks decide.
+  static Step<Items> ByLocks(Impl* impl, std::vector<std::string> keys, absl::Duration lease);
+  /// What the views are of lasts as long as `owner`, or, without one, the steps. REQUIRES: tokens
+  /// are of locks.
+  static Step<Outcomes> SetByLocks(Impl* impl, std::vector<LeasedStore> stores,
+                                   std::shared_ptr<const void> owner);
+  /// Removes those that hold their tokens still, and says which those were.
+  static Step<Outcomes> RemoveLocks(Impl* impl, std::vector<Lock> locks);
+  /// Whoever has them.
+  static ResultImpl DeleteLocks(Impl* impl, std::span<const std::string_view> keys);
+
   static LeasedItem ItemOf(const Answer& answer, AnswerState state, bool meta);
   static StoreRequest RequestFor(const LeasedStore& store);
-  static ResultImpl DeleteLock(Impl* impl, std::string_view key);
 };
+
+/// Steps about a single key, of those about many.
+template <typename T>
+Step<T> OnlyOne(Step<std::vector<T>> step) {
+  return std::move(step).Followed(
+      [](std::vector<T> all) { return Step<T>::Over(std::move(all[0])); });
+}
+
+/// What became of a write.
+inline absl::StatusOr<bool> OutcomeOf(const ResultImpl& result, size_t i) {
+  if (absl::Status status = result.StatusOf(i); !status.ok()) return status;
+  return result.StateOf(i) == AnswerState::kHit;
+}
 
 }  // namespace cairn

@@ -51,9 +51,7 @@ class Driver {
         return call_.OnStored(client_.SetMultiWithLease(call_.stores(), call));
       case Need::kReleases:
         // Not more than an attempt: leases end anyway.
-        for (const LookAsideCall::Release& release : call_.releases()) {
-          (void)release.client->ReleaseLease(release.key, release.token, call);
-        }
+        (void)call_.releases_to()->ReleaseMulti(call_.releases(), call);
         return call_.OnReleased();
       case Need::kWaiting:
         call_.awaited().Await(absl::FromChrono(call_.wait_end() - Clock::now()));

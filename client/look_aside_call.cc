@@ -246,7 +246,7 @@ void LookAsideCall::OnFilled(std::vector<absl::StatusOr<LeasedItem>> found) {
     if (!found[i].ok()) continue;
     LeasedItem& item = *found[i];
     // A stale value is better computed, here; and its lease there is nobody's business.
-    if (item.won) releases_.push_back({options_.fill_from, computing_[i]->key, item.token});
+    if (item.won) releases_.push_back({computing_[i]->key, item.token});
     if (item.stale || !item.value.has_value()) continue;
     Made& made = made_[i];
     made.value = FromCache(*std::move(item.value), item.flags, false).value;
@@ -255,7 +255,7 @@ void LookAsideCall::OnFilled(std::vector<absl::StatusOr<LeasedItem>> found) {
     made.source = Fetched::Source::kFilled;
     Impl::Count(counts_.filled);
   }
-  ReleaseThen(&LookAsideCall::AskComputation);
+  ReleaseThen(options_.fill_from, &LookAsideCall::AskComputation);
 }
 
 void LookAsideCall::AskComputation() {
@@ -307,7 +307,7 @@ void LookAsideCall::BeginStoring() {
       stored_.push_back(i);
     }
   }
-  ReleaseThen(&LookAsideCall::AskStores);
+  ReleaseThen(&impl_.client(), &LookAsideCall::AskStores);
 }
 
 void LookAsideCall::AskStores() {
@@ -325,15 +325,14 @@ void LookAsideCall::OnStored(const std::vector<absl::StatusOr<bool>>& outcomes) 
     // Nobody will store it: the next may try at once.
     if (!outcomes[n].ok() && IsRefusal(cache)) GiveBack(*computing_[stored_[n]]);
   }
-  ReleaseThen(&LookAsideCall::FinishComputing);
+  ReleaseThen(&impl_.client(), &LookAsideCall::FinishComputing);
 }
 
-void LookAsideCall::GiveBack(const Slot& slot) {
-  releases_.push_back({&impl_.client(), slot.key, slot.token});
-}
+void LookAsideCall::GiveBack(const Slot& slot) { releases_.push_back({slot.key, slot.token}); }
 
-void LookAsideCall::ReleaseThen(void (LookAsideCall::*next)()) {
+void LookAsideCall::ReleaseThen(Client* to, void (LookAsideCall::*next)()) {
   if (releases_.empty()) return (this->*next)();
+  releases_to_ = to;
   after_releases_ = next;
   need_ = Need::kReleases;
 }

@@ -33,11 +33,6 @@ class LookAsideCall {
     kWaiting,      ///< OnWaited: it is wait_end(), or one of awaited() has ended
     kNothing,      ///< TakeResults
   };
-  struct Release {
-    Client* client;
-    std::string_view key;
-    LeaseToken token;
-  };
 
   /// Both outlive the call.
   LookAsideCall(LookAside::Impl* impl, const LookAsideOptions* options);
@@ -57,7 +52,9 @@ class LookAsideCall {
   std::span<const std::string_view> keys() const { return keys_; }
   const LeaseOptions& leases() const { return leases_; }
   std::span<const LeasedStore> stores() const { return stores_; }
-  std::span<const Release> releases() const { return releases_; }
+  std::span<const HeldLease> releases() const { return releases_; }
+  /// Whose they are: its own client, or fill_from.
+  Client* releases_to() const { return releases_to_; }
   Clock::time_point wait_end() const;
   /// One that is worth waking up for; a thread cannot wait for more.
   Flight& awaited();
@@ -125,7 +122,7 @@ class LookAsideCall {
   void FinishComputing();
   void Finish(Slot& slot, Made made);
   void GiveBack(const Slot& slot);
-  void ReleaseThen(void (LookAsideCall::*next)());
+  void ReleaseThen(Client* to, void (LookAsideCall::*next)());
 
   void TakeLandings();
   void TakeLanding(Slot& slot);
@@ -153,7 +150,8 @@ class LookAsideCall {
   std::vector<size_t> computed_;  // which of them keys_ are
   std::vector<LeasedStore> stores_;
   std::vector<size_t> stored_;  // which of them stores_ are
-  std::vector<Release> releases_;
+  std::vector<HeldLease> releases_;
+  Client* releases_to_ = nullptr;
   void (LookAsideCall::*after_releases_)() = nullptr;
 };
 

@@ -49,47 +49,39 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
   return result;
 }
 
-template <typename Check, typename Write>
-ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
-                            const RunWave& run, const Check& check, const Write& write) {
+// `route(begin, places)` says where the keys from `begin` on have their place: a server, and with
+// it the number of all servers for each kind of request.
+template <typename Route, typename Check, typename Write>
+ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape shape, bool is_read,
+                               const RunWave& run, const Check& check, const Write& write) {
   ResultImpl result;
   Call& call = *result.call;
-  call.answers.resize(keys.size());
+  call.answers.resize(count);
   call.codec = codec_;
   const size_t servers = router_.servers().size();
   std::vector<uint16_t> chosen;
   std::vector<uint32_t> writer_of;
   std::vector<RequestWriter> writers;
-  for (size_t begin = 0; begin < keys.size();) {
-    const auto wave = keys.subspan(begin, std::min(kWaveKeys, keys.size() - begin));
-    chosen.resize(wave.size());
-    router_.Route(wave, chosen);
-    writer_of.assign(servers, kNoPart);
+  for (size_t begin = 0; begin < count;) {
+    chosen.resize(std::min(kWaveKeys, count - begin));
+    writer_of.assign(route(begin, std::span(chosen)) * servers, kNoPart);
     writers.clear();
     const auto first_part = static_cast<uint32_t>(call.parts.size());
     size_t wave_bytes = 0;
     size_t used = 0;
-    for (; used < wave.size() && wave_bytes < kWaveBytes; ++used) {
+    for (; used < chosen.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
-      // Keys are all over the application's memory: they come while others are being written. Many
-      // end on another cache line than they begin on.
-      if (used + kKeysAhead < wave.size()) {
-        const std::string_view ahead = wave[used + kKeysAhead];
-        __builtin_prefetch(ahead.data());
-        __builtin_prefetch(ahead.data() + ahead.size());
-      }
-      absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
-      if (refused.ok()) refused = check(i);
-      if (!refused.ok()) {
+      if (absl::Status refused = check(i); !refused.ok()) {
         result.Refuse(i, std::move(refused));
         continue;
       }
       uint32_t& writer = writer_of[chosen[used]];
       if (writer == kNoPart) {
         writer = static_cast<uint32_t>(writers.size());
-        Part& part = call.AddPart(chosen[used], shape, is_read);
+        const auto server = static_cast<uint16_t>(chosen[used] % servers);
+        Part& part = call.AddPart(server, shape, is_read);
         // Classic text does not tell errors and nothing else.
-        const Dialect dialect = DialectOf(chosen[used]);
+        const Dialect dialect = DialectOf(server);
         if (shape == AnswerShape::kQuiet && dialect != Dialect::kMeta &&
             dialect != Dialect::kBinary) {
           part.shape = AnswerShape::kWord;
@@ -101,20 +93,44 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
     }
     begin += used;
     for (RequestWriter& writer : writers) writer.End();
+    if (writers.empty()) continue;
     if (run == nullptr) {
-      if (begin < keys.size() && call.parts.size() > first_part) {
-        for (size_t i = first_part; i < call.parts.size(); ++i) call.parts[i].TrimRequests();
-        call.wave_ends.push_back(call.parts.size());
-      }
+      if (begin == count) break;
+      for (size_t i = first_part; i < call.parts.size(); ++i) call.parts[i].TrimRequests();
+      call.wave_ends.push_back(call.parts.size());
     } else if (!run(call)) {
       // What was not begun shares the fate of what was not finished.
       result.RefuseFrom(begin, CallTimedOut());
       break;
-    } else if (begin < keys.size()) {
+    } else if (begin < count) {
       call.ForgetRequests();
     }
   }
   return result;
+}
+
+template <typename Check, typename Write>
+ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
+                            const RunWave& run, const Check& check, const Write& write) {
+  return InWaves(
+      keys.size(),
+      [&](size_t begin, std::span<uint16_t> chosen) {
+        router_.Route(keys.subspan(begin, chosen.size()), chosen);
+        return size_t{1};
+      },
+      shape, is_read, run,
+      [&](size_t i) {
+        // Keys are all over the application's memory: they come while others are being written.
+        // Many end on another cache line than they begin on.
+        if (i + kKeysAhead < keys.size()) {
+          const std::string_view ahead = keys[i + kKeysAhead];
+          __builtin_prefetch(ahead.data());
+          __builtin_prefetch(ahead.data() + ahead.size());
+        }
+        absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
+        return refused.ok() ? check(i) : refused;
+      },
+      write);
 }
 
 ResultImpl Operations::Read(std::string_view verb, std::string_view key, Places places) {
@@ -273,6 +289,22 @@ ResultImpl Operations::AskMany(std::span<const std::string_view> keys, AnswerSha
                                const std::function<absl::Status(size_t)>& check,
                                const std::function<size_t(RequestWriter&, uint32_t)>& write) {
   return Many(keys, shape, is_read, run, check, write);
+}
+
+ResultImpl Operations::AskEach(std::span<const Asked> asked, AnswerShape shape, bool is_read,
+                               const std::function<absl::Status(size_t)>& check,
+                               const std::function<size_t(RequestWriter&, uint32_t)>& write) {
+  const size_t servers = router_.servers().size();
+  return InWaves(
+      asked.size(),
+      [&](size_t begin, std::span<uint16_t> chosen) {
+        for (size_t i = 0; i < chosen.size(); ++i) {
+          const Asked& one = asked[begin + i];
+          chosen[i] = static_cast<uint16_t>(one.kind * servers + one.server);
+        }
+        return kKinds;
+      },
+      shape, is_read, {}, check, write);
 }
 
 // --- What answers say

@@ -72,6 +72,16 @@ class Operations {
   ResultImpl AskMany(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
                      const RunWave& run, const std::function<absl::Status(size_t)>& check,
                      const std::function<size_t(RequestWriter&, uint32_t)>& write);
+  /// The same of servers that were chosen, each request only prepared. One part does not have
+  /// requests of several kinds: those of which success is told by different words.
+  struct Asked {
+    uint16_t server = 0;
+    uint16_t kind = 0;  ///< Below kKinds.
+  };
+  static constexpr size_t kKinds = 2;
+  ResultImpl AskEach(std::span<const Asked> asked, AnswerShape shape, bool is_read,
+                     const std::function<absl::Status(size_t)>& check,
+                     const std::function<size_t(RequestWriter&, uint32_t)>& write);
 
  private:
   absl::Status Encode(StoreRequest* request, std::string* room) const;
@@ -88,6 +98,9 @@ class Operations {
   template <typename Check, typename Write>
   ResultImpl Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
                   const RunWave& run, const Check& check, const Write& write);
+  template <typename Route, typename Check, typename Write>
+  ResultImpl InWaves(size_t count, const Route& route, AnswerShape shape, bool is_read,
+                     const RunWave& run, const Check& check, const Write& write);
 
   const ClientOptions& options_;
   Router& router_;

@@ -20,6 +20,17 @@ struct Step {
     return {std::nullopt, std::move(request), std::move(then)};
   }
 
+  /// Goes on with other steps when it is over, which `next` makes of its outcome.
+  template <typename Next>
+  auto Followed(Next next) && -> decltype(next(std::declval<T>())) {
+    using Following = decltype(next(std::declval<T>()));
+    if (outcome.has_value()) return next(*std::move(outcome));
+    return Following::Ask(*std::move(request), [then = std::move(then),
+                                                next = std::move(next)](ResultImpl result) mutable {
+      return then(std::move(result)).Followed(std::move(next));
+    });
+  }
+
   std::optional<T> outcome;
   std::optional<ResultImpl> request;  ///< Without an outcome.
   Then then;

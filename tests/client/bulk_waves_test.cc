@@ -215,6 +215,23 @@ TEST_CASE("a bulk call of several waves is one call to a tracer", "[client]") {
   CHECK(client->Stats()[0].misses == keys.size());
 }
 
+TEST_CASE("leases by locks are one call to a tracer", "[client][lease]") {
+  const bool on_a_loop = GENERATE(false, true);
+  INFO((on_a_loop ? "on a loop" : "waiting"));
+  const ServerProcess server;
+  ClientOptions options = PatientOptions(server.server());
+  options.protocol = ClientOptions::Protocol::kText;
+  const auto tracer = std::make_shared<BeginsAndEnds>();
+  options.tracer = tracer;
+  const auto client = Client::Make(options).value();
+  const std::string_view keys[] = {"a", "b"};
+  const auto got =
+      on_a_loop ? Wait(client->Async().GetMultiWithLease(keys)) : client->GetMultiWithLease(keys);
+  CHECK(got[1].value().won);
+  CHECK(tracer->begins() == 1);
+  CHECK(tracer->ends() == 3);  // whether it is there, the lock, and whether it came meanwhile
+}
+
 TEST_CASE("what was given to a bulk call on a loop need not last for all its waves", "[client]") {
   const OneServer one;
   AsyncClient& async = one.client->Async();

@@ -143,6 +143,8 @@ class CAIRN_EXPORT AsyncClient {
       std::span<const LeasedStore> stores, const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> ReleaseLease(std::string_view key, const LeaseToken& token,
                                                  const CallOptions& options = {});
+  AsyncResult<std::vector<absl::StatusOr<bool>>> ReleaseMulti(std::span<const HeldLease> leases,
+                                                              const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> DeleteAndLease(std::string_view key,
                                                    const CallOptions& options = {});
   AsyncResult<absl::StatusOr<bool>> Invalidate(std::string_view key, absl::Duration stale_for,

@@ -121,6 +121,8 @@ class CAIRN_EXPORT Client {
   /// REQUIRES: token.held()
   absl::StatusOr<bool> ReleaseLease(std::string_view key, const LeaseToken& token,
                                     const CallOptions& options = {});
+  std::vector<absl::StatusOr<bool>> ReleaseMulti(std::span<const HeldLease> leases,
+                                                 const CallOptions& options = {});
   /// Deletes a value, and takes the lease away from whoever is computing a new one: what was read
   /// before this call is not stored after it. Whether there was a value.
   absl::StatusOr<bool> DeleteAndLease(std::string_view key, const CallOptions& options = {});
@@ -163,7 +165,6 @@ class CAIRN_EXPORT Client {
   friend class AtHome;  // private to the library
   class Impl;
   class Leases;
-  class Lock;
   explicit Client(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

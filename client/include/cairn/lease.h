@@ -78,4 +78,10 @@ struct LeasedStore {
   uint32_t flags = 0;
 };
 
+/// One of many to give back; the view needs to last for the call only.
+struct HeldLease {
+  std::string_view key;
+  LeaseToken token;
+};
+
 }  // namespace cairn

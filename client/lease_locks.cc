@@ -1,0 +1,265 @@
+// Leases of servers without the meta protocol: a lock beside the key, on the key's server. Each
+// question is asked about all keys of a call at once.
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/time/clock.h"
+#include "client/client_impl.h"
+#include "client/lease_steps.h"
+#include "client/random_id.h"
+#include "client/sha256.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::string_view kLockPrefix = "lk:";
+
+using Asked = Operations::Asked;
+
+// Beside the key, on its server. Keys too long for that are hashed.
+std::string LockKey(std::string_view prefix, std::string_view key) {
+  std::string lock(kLockPrefix);
+  if (prefix.size() + kLockPrefix.size() + key.size() <= kKeyBytesMax) return lock.append(key);
+  std::string hashed;
+  absl::WebSafeBase64Escape(Sha256(key), &hashed);
+  return lock.append(hashed);
+}
+
+uint64_t IdOfLock(std::string_view lock) { return std::hash<std::string_view>()(lock) | 1; }
+
+// Of a key that was checked.
+absl::Status MayBeAsked(size_t) { return absl::OkStatus(); }
+
+std::string_view ValueOf(const Answer& answer) { return {answer.data, answer.size}; }
+
+template <typename Locks>
+std::vector<Asked> ServersOf(const Locks& locks) {
+  std::vector<Asked> servers;
+  servers.reserve(locks.size());
+  for (const auto& lock : locks) servers.push_back({lock.server});
+  return servers;
+}
+
+template <typename Locks>
+ResultImpl ReadLocks(Operations& operations, const Locks& locks) {
+  return operations.AskEach(ServersOf(locks), AnswerShape::kValues, true, MayBeAsked,
+                            [&](RequestWriter& writer, uint32_t i) {
+                              writer.Read("gets", locks[i].key, i);
+                              return locks[i].key.size();
+                            });
+}
+
+// The answer is that a lock has that token.
+bool Holds(const ResultImpl& result, size_t i, std::string_view token) {
+  return result.StateOf(i) == AnswerState::kHit && ValueOf(result.call->answers[i]) == token;
+}
+
+}  // namespace
+
+Client::Leases::Lock Client::Leases::LockOf(Impl* impl, std::string_view key, std::string token) {
+  return {impl->router().Look(key), LockKey(impl->options().key_prefix, key), std::move(token)};
+}
+
+Step<Client::Leases::Outcomes> Client::Leases::RemoveLocks(Impl* impl, std::vector<Lock> locks) {
+  using Removed = Step<Outcomes>;
+  if (locks.empty()) return Removed::Over({});
+  ResultImpl looks = ReadLocks(impl->operations(), locks);
+  return Removed::Ask(std::move(looks), [impl, locks = std::move(locks)](const ResultImpl& read) {
+    Outcomes outcomes(locks.size(), false);
+    std::vector<size_t> held;
+    std::vector<Asked> servers;
+    for (size_t i = 0; i < locks.size(); ++i) {
+      if (absl::Status status = read.StatusOf(i); !status.ok()) {
+        outcomes[i] = std::move(status);
+      } else if (Holds(read, i, locks[i].token)) {
+        held.push_back(i);
+        servers.push_back({locks[i].server});
+      }
+    }
+    if (held.empty()) return Removed::Over(std::move(outcomes));
+    ResultImpl removal = impl->operations().AskEach(
+        servers, AnswerShape::kWord, false, MayBeAsked, [&](RequestWriter& writer, uint32_t n) {
+          const size_t i = held[n];
+          writer.DeleteIf(locks[i].key, read.call->answers[i].number, n);
+          return locks[i].key.size();
+        });
+    return Removed::Ask(std::move(removal),
+                        [outcomes, held = std::move(held)](const ResultImpl& removed) mutable {
+                          for (size_t n = 0; n < held.size(); ++n) {
+                            outcomes[held[n]] = OutcomeOf(removed, n);
+                          }
+                          return Removed::Over(std::move(outcomes));
+                        });
+  });
+}
+
+ResultImpl Client::Leases::DeleteLocks(Impl* impl, std::span<const std::string_view> keys) {
+  std::vector<Lock> locks;
+  locks.reserve(keys.size());
+  for (const std::string_view key : keys) locks.push_back(LockOf(impl, key, {}));
+  return impl->operations().AskEach(ServersOf(locks), AnswerShape::kWord, false, MayBeAsked,
+                                    [&](RequestWriter& writer, uint32_t i) {
+                                      writer.Delete(locks[i].key, i);
+                                      return locks[i].key.size();
+                                    });
+}
+
+Step<Client::Leases::Items> Client::Leases::ByLocks(Impl* impl, std::vector<std::string> keys,
+                                                    absl::Duration lease) {
+  // What is known of the keys, and which questions are left: an index of each.
+  struct Asking {
+    std::vector<std::string> keys;
+    std::vector<Lock> locks;
+    Items items;
+    std::vector<size_t> asked;  // who has the lock, or, if that is this call, for the value
+    std::vector<bool> added;    // of each of those
+  };
+  const auto asking = std::make_shared<Asking>();
+  asking->keys = std::move(keys);
+  for (const std::string& key : asking->keys) {
+    asking->locks.push_back(LockOf(impl, key, RandomId()));
+  }
+  asking->items.resize(asking->keys.size(), LeasedItem());
+  const int64_t exptime = ExptimeOf(lease, absl::Now());
+  ResultImpl adds = impl->operations().AskEach(
+      ServersOf(asking->locks), AnswerShape::kWord, false, MayBeAsked,
+      [&](RequestWriter& writer, uint32_t i) {
+        const Lock& lock = asking->locks[i];
+        writer.Store({StoreVerb::kAdd, lock.key, lock.token, 0, exptime, 0}, i);
+        return lock.key.size() + lock.token.size();
+      });
+
+  const auto on_read = [impl, asking](const ResultImpl& read) {
+    std::vector<Lock> unused;
+    for (size_t n = 0; n < asking->asked.size(); ++n) {
+      const size_t i = asking->asked[n];
+      const Answer& answer = read.call->answers[n];
+      const bool is_there = read.StateOf(n) == AnswerState::kHit;
+      absl::StatusOr<LeasedItem>& item = asking->items[i];
+      if (absl::Status status = read.StatusOf(n); !status.ok()) {
+        item = std::move(status);
+      } else if (!asking->added[n]) {
+        item->taken = true;
+        // Gone meanwhile: whose it was is not known, and not of interest any more.
+        item->lease_id = is_there ? IdOfLock(ValueOf(answer)) : 0;
+      } else if (is_there) {
+        item->value.emplace(ValueOf(answer));
+        item->flags = answer.flags;
+        item->cas = answer.number;
+      } else {
+        const std::string& token = asking->locks[i].token;
+        item->won = true;
+        item->token.kind_ = LeaseToken::Kind::kLock;
+        item->token.lock_ = token;
+        item->lease_id = IdOfLock(token);
+        continue;
+      }
+      if (asking->added[n]) unused.push_back(std::move(asking->locks[i]));
+    }
+    return RemoveLocks(impl, std::move(unused)).Followed([asking](const Outcomes&) {
+      return Step<Items>::Over(std::move(asking->items));
+    });
+  };
+
+  return Step<Items>::Ask(std::move(adds), [impl, asking, on_read](const ResultImpl& added) {
+    std::vector<std::string_view> values;  // that may have come, and their locks gone, meanwhile
+    for (size_t i = 0; i < asking->keys.size(); ++i) {
+      absl::StatusOr<bool> outcome = OutcomeOf(added, i);
+      if (!outcome.ok()) {
+        asking->items[i] = std::move(outcome).status();
+        continue;
+      }
+      asking->asked.push_back(i);
+      asking->added.push_back(*outcome);
+      if (*outcome) values.push_back(asking->keys[i]);
+    }
+    if (asking->asked.empty()) return Step<Items>::Over(std::move(asking->items));
+    std::vector<uint16_t> homes(values.size());
+    impl->router().Route(values, homes);
+    std::vector<Asked> servers;
+    auto home = homes.begin();
+    for (size_t n = 0; n < asking->asked.size(); ++n) {
+      servers.push_back({asking->added[n] ? *home++ : asking->locks[asking->asked[n]].server});
+    }
+    ResultImpl reads = impl->operations().AskEach(
+        servers, AnswerShape::kValues, true, MayBeAsked, [&](RequestWriter& writer, uint32_t n) {
+          const size_t i = asking->asked[n];
+          const std::string& key = asking->added[n] ? asking->keys[i] : asking->locks[i].key;
+          writer.Read("gets", key, n);
+          return key.size();
+        });
+    return Step<Items>::Ask(std::move(reads), on_read);
+  });
+}
+
+// Between the look at a lock and the store it may be lost; no condition of classic text spans two
+// keys. The lock goes after the value came, so that who waits for it finds the value.
+Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
+                                                          std::vector<LeasedStore> stores,
+                                                          std::shared_ptr<const void> owner) {
+  struct Storing {
+    std::shared_ptr<const void> owner;
+    std::vector<LeasedStore> stores;
+    std::vector<Lock> locks;
+    Outcomes outcomes;
+    std::vector<size_t> held;  // whose lock is ours still
+  };
+  const auto storing = std::make_shared<Storing>();
+  storing->owner = std::move(owner);
+  storing->stores = std::move(stores);
+  for (const LeasedStore& store : storing->stores) {
+    storing->locks.push_back(LockOf(impl, store.key, store.token.lock_));
+  }
+  storing->outcomes.resize(storing->stores.size(), false);
+
+  const auto on_stored = [impl, storing](const ResultImpl& stored) {
+    std::vector<Lock> unlocked;
+    for (size_t n = 0; n < storing->held.size(); ++n) {
+      const size_t i = storing->held[n];
+      storing->outcomes[i] = OutcomeOf(stored, n);
+      if (storing->outcomes[i].ok()) unlocked.push_back(std::move(storing->locks[i]));
+    }
+    return RemoveLocks(impl, std::move(unlocked)).Followed([storing](const Outcomes&) {
+      return Step<Outcomes>::Over(std::move(storing->outcomes));
+    });
+  };
+
+  ResultImpl looks = ReadLocks(impl->operations(), storing->locks);
+  return Step<Outcomes>::Ask(
+      std::move(looks), [impl, storing, on_stored](const ResultImpl& looked) {
+        std::vector<std::string_view> keys;
+        for (size_t i = 0; i < storing->stores.size(); ++i) {
+          if (absl::Status status = looked.StatusOf(i); !status.ok()) {
+            storing->outcomes[i] = std::move(status);
+          } else if (Holds(looked, i, storing->locks[i].token)) {
+            storing->held.push_back(i);
+            keys.push_back(storing->stores[i].key);
+          }
+        }
+        if (keys.empty()) return Step<Outcomes>::Over(std::move(storing->outcomes));
+        const absl::Time now = absl::Now();
+        StoreRequest request;
+        std::string room;
+        ResultImpl adds = impl->operations().AskMany(
+            keys, AnswerShape::kWord, false, {},
+            [&](size_t n) {
+              const LeasedStore& store = storing->stores[storing->held[n]];
+              // Nothing was there when the lock was won; what is there now was set since.
+              request = {StoreVerb::kAdd,           store.key, store.value, store.flags,
+                         ExptimeOf(store.ttl, now), 0};
+              return impl->operations().Prepare(&request, &room);
+            },
+            // Of the store that was just checked.
+            [&](RequestWriter& writer, uint32_t n) {
+              writer.Store(request, n);
+              return request.key.size() + request.value.size();
+            });
+        return Step<Outcomes>::Ask(std::move(adds), on_stored);
+      });
+}
+
+}  // namespace cairn
