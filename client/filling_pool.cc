@@ -39,14 +39,20 @@ struct Held {
   LeaseToken token;
 };
 
-// Gives leases back before what `then` says. Not more than an attempt: they end anyway.
+// Gives leases back, in one call, before what `then` says. Not more than an attempt: they end
+// anyway.
 template <typename T, typename Then>
 Sequence<T> GivenBack(std::vector<Held> leases, const CallOptions& call, Then then) {
+  if (leases.empty()) return then();
   const auto own = std::make_shared<const std::vector<Held>>(std::move(leases));
-  const auto give_back = [own, call](auto& client, size_t i) {
-    return client.ReleaseLease((*own)[i].key, (*own)[i].token, call);
-  };
-  return Sequence<T>::AskAll(own->size(), give_back, std::move(then));
+  return Sequence<T>::Ask(
+      [own, call](auto& client) {
+        std::vector<HeldLease> views;
+        views.reserve(own->size());
+        for (const Held& held : *own) views.push_back({held.key, held.token});
+        return client.ReleaseMulti(views, call);
+      },
+      [then = std::move(then)](const std::vector<absl::StatusOr<bool>>&) { return then(); });
 }
 
 // What the old pool has.

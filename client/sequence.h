@@ -60,29 +60,6 @@ struct Sequence {
             }};
   }
 
-  /// Several calls, all at once on a loop, of which it does not matter what becomes: `call` is
-  /// given a number below `count` besides. Not the first thing to do: a loop counts on its thread.
-  template <typename MakeCall, typename Then>
-  static Sequence AskAll(size_t count, MakeCall call, Then then) {
-    if (count == 0) return then();
-    return {std::nullopt,
-            [count, call, then](Client& client) -> Sequence {
-              for (size_t i = 0; i < count; ++i) (void)call(client, i);
-              return then();
-            },
-            [count, call, then](AsyncClient& client, std::function<void(Sequence)> next) {
-              struct Rest {
-                size_t left;
-                std::function<void(Sequence)> next;
-              };
-              const auto over = [rest = std::make_shared<Rest>(Rest{count, std::move(next)}),
-                                 then](const auto&) {
-                if (--rest->left == 0) rest->next(then());
-              };
-              for (size_t i = 0; i < count; ++i) call(client, i).Then(over);
-            }};
-  }
-
   /// Not the first thing to do: a loop's pause begins on its thread, after a call.
   template <typename Then>
   static Sequence Pause(absl::Duration delay, Then then) {

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "cairn/async.h"
+#include "cairn/async_filling_pool.h"
 #include "cairn/async_look_aside.h"
 #include "cairn/client.h"
+#include "cairn/filling_pool.h"
 #include "cairn/look_aside.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
@@ -398,6 +400,22 @@ TEST_CASE("a look-aside of many misses by locks asks, stores and gives back for 
   CHECK(cache.TakeRows() == Rows{"gets", "add", "gets", "add", "gets", "cas"});
   CHECK(cache.locks() == 0);
   for (const auto& page : get(false)) CHECK(page.value().source == Fetched::Source::kCache);
+}
+
+TEST_CASE("a pool that fills gives all leases back at once that it has no use for",
+          "[client][fill]") {
+  const bool waits = GENERATE(true, false);
+  TextCache cache;
+  const auto to = TextClient(cache.server());
+  const OneServer from(Protocol::kText);
+  FillingPool pool(to.get(), from.client.get());
+  const AsyncFillingPool async(&to->Async(), &from.client->Async());
+  const std::vector<std::string> keys = Keys(100);
+  const std::vector<std::string_view> views = Views(keys);
+  const auto values = waits ? pool.GetMulti(views) : Wait(async.GetMulti(views));
+  for (const auto& value : values) CHECK(value.value() == std::nullopt);
+  CHECK(cache.TakeRows() == Rows{"gets", "add", "gets", "cas"});
+  CHECK(cache.locks() == 0);
 }
 
 }  // namespace cairn
