@@ -108,92 +108,111 @@ ResultImpl Client::Leases::DeleteLocks(Impl* impl, std::span<const std::string_v
                                     });
 }
 
-Step<Client::Leases::Items> Client::Leases::ByLocks(Impl* impl, std::vector<std::string> keys,
-                                                    absl::Duration lease) {
-  // What is known of the keys, and which questions are left: an index of each.
-  struct Asking {
-    std::vector<std::string> keys;
-    std::vector<Lock> locks;
-    Items items;
-    std::vector<size_t> asked;  // who has the lock, or, if that is this call, for the value
-    std::vector<bool> added;    // of each of those
-  };
-  const auto asking = std::make_shared<Asking>();
-  asking->keys = std::move(keys);
-  for (const std::string& key : asking->keys) {
-    asking->locks.push_back(LockOf(impl, key, RandomId()));
+// What is known of keys that were missed, and which questions are left: an index of each.
+struct Client::Leases::Contest : std::enable_shared_from_this<Contest> {
+  Impl* impl = nullptr;
+  std::vector<std::string> keys;
+  std::vector<Lock> locks;
+  Items items;
+  std::vector<size_t> asked;  // who has the lock, or, if that is this call, for the value
+  std::vector<bool> added;    // of each of those
+
+  ResultImpl AddLocks(absl::Duration lease) const {
+    const int64_t exptime = ExptimeOf(lease, absl::Now());
+    return impl->operations().AskEach(
+        ServersOf(locks), AnswerShape::kWord, false, MayBeAsked,
+        [&](RequestWriter& writer, uint32_t i) {
+          const Lock& lock = locks[i];
+          writer.Store({StoreVerb::kAdd, lock.key, lock.token, 0, exptime, 0}, i);
+          return lock.key.size() + lock.token.size();
+        });
   }
-  asking->items.resize(asking->keys.size(), LeasedItem());
-  const int64_t exptime = ExptimeOf(lease, absl::Now());
-  ResultImpl adds = impl->operations().AskEach(
-      ServersOf(asking->locks), AnswerShape::kWord, false, MayBeAsked,
-      [&](RequestWriter& writer, uint32_t i) {
-        const Lock& lock = asking->locks[i];
-        writer.Store({StoreVerb::kAdd, lock.key, lock.token, 0, exptime, 0}, i);
-        return lock.key.size() + lock.token.size();
-      });
 
-  const auto on_read = [impl, asking](const ResultImpl& read) {
-    std::vector<Lock> unused;
-    for (size_t n = 0; n < asking->asked.size(); ++n) {
-      const size_t i = asking->asked[n];
-      const Answer& answer = read.call->answers[n];
-      const bool is_there = read.StateOf(n) == AnswerState::kHit;
-      absl::StatusOr<LeasedItem>& item = asking->items[i];
-      if (absl::Status status = read.StatusOf(n); !status.ok()) {
-        item = std::move(status);
-      } else if (!asking->added[n]) {
-        item->taken = true;
-        // Gone meanwhile: whose it was is not known, and not of interest any more.
-        item->lease_id = is_there ? IdOfLock(ValueOf(answer)) : 0;
-      } else if (is_there) {
-        item->value.emplace(ValueOf(answer));
-        item->flags = answer.flags;
-        item->cas = answer.number;
-      } else {
-        const std::string& token = asking->locks[i].token;
-        item->won = true;
-        item->token.kind_ = LeaseToken::Kind::kLock;
-        item->token.lock_ = token;
-        item->lease_id = IdOfLock(token);
-        continue;
-      }
-      if (asking->added[n]) unused.push_back(std::move(asking->locks[i]));
+  // Whose the locks are that were there; and the values of the others, which may have come, and
+  // their locks gone, meanwhile.
+  ResultImpl ReadLocksAndValues() const {
+    std::vector<std::string_view> values;
+    for (size_t n = 0; n < asked.size(); ++n) {
+      if (added[n]) values.push_back(keys[asked[n]]);
     }
-    return RemoveLocks(impl, std::move(unused)).Followed([asking](const Outcomes&) {
-      return Step<Items>::Over(std::move(asking->items));
-    });
-  };
-
-  return Step<Items>::Ask(std::move(adds), [impl, asking, on_read](const ResultImpl& added) {
-    std::vector<std::string_view> values;  // that may have come, and their locks gone, meanwhile
-    for (size_t i = 0; i < asking->keys.size(); ++i) {
-      absl::StatusOr<bool> outcome = OutcomeOf(added, i);
-      if (!outcome.ok()) {
-        asking->items[i] = std::move(outcome).status();
-        continue;
-      }
-      asking->asked.push_back(i);
-      asking->added.push_back(*outcome);
-      if (*outcome) values.push_back(asking->keys[i]);
-    }
-    if (asking->asked.empty()) return Step<Items>::Over(std::move(asking->items));
     std::vector<uint16_t> homes(values.size());
     impl->router().Route(values, homes);
     std::vector<Asked> servers;
     auto home = homes.begin();
-    for (size_t n = 0; n < asking->asked.size(); ++n) {
-      servers.push_back({asking->added[n] ? *home++ : asking->locks[asking->asked[n]].server});
+    for (size_t n = 0; n < asked.size(); ++n) {
+      servers.push_back({added[n] ? *home++ : locks[asked[n]].server});
     }
-    ResultImpl reads = impl->operations().AskEach(
-        servers, AnswerShape::kValues, true, MayBeAsked, [&](RequestWriter& writer, uint32_t n) {
-          const size_t i = asking->asked[n];
-          const std::string& key = asking->added[n] ? asking->keys[i] : asking->locks[i].key;
-          writer.Read("gets", key, n);
-          return key.size();
+    return impl->operations().AskEach(servers, AnswerShape::kValues, true, MayBeAsked,
+                                      [&](RequestWriter& writer, uint32_t n) {
+                                        const size_t i = asked[n];
+                                        const std::string& key = added[n] ? keys[i] : locks[i].key;
+                                        writer.Read("gets", key, n);
+                                        return key.size();
+                                      });
+  }
+
+  Step<Items> OnAdded(const ResultImpl& result) {
+    for (size_t i = 0; i < keys.size(); ++i) {
+      absl::StatusOr<bool> outcome = OutcomeOf(result, i);
+      if (!outcome.ok()) {
+        items[i] = std::move(outcome).status();
+        continue;
+      }
+      asked.push_back(i);
+      added.push_back(*outcome);
+    }
+    if (asked.empty()) return Step<Items>::Over(std::move(items));
+    return Step<Items>::Ask(
+        ReadLocksAndValues(), [self = shared_from_this()](const ResultImpl& read) {
+          std::vector<Lock> unused;
+          for (size_t n = 0; n < self->asked.size(); ++n) {
+            self->Take(n, read);
+            const size_t i = self->asked[n];
+            const bool won = self->items[i].ok() && self->items[i]->won;
+            if (self->added[n] && !won) unused.push_back(std::move(self->locks[i]));
+          }
+          return RemoveLocks(self->impl, std::move(unused)).Followed([self](const Outcomes&) {
+            return Step<Items>::Over(std::move(self->items));
+          });
         });
-    return Step<Items>::Ask(std::move(reads), on_read);
-  });
+  }
+
+  void Take(size_t n, const ResultImpl& read) {
+    const size_t i = asked[n];
+    const Answer& answer = read.call->answers[n];
+    const bool is_there = read.StateOf(n) == AnswerState::kHit;
+    absl::StatusOr<LeasedItem>& item = items[i];
+    if (absl::Status status = read.StatusOf(n); !status.ok()) {
+      item = std::move(status);
+    } else if (!added[n]) {
+      item->taken = true;
+      // Gone meanwhile: whose it was is not known, and not of interest any more.
+      item->lease_id = is_there ? IdOfLock(ValueOf(answer)) : 0;
+    } else if (is_there) {
+      item->value.emplace(ValueOf(answer));
+      item->flags = answer.flags;
+      item->cas = answer.number;
+    } else {
+      const std::string& token = locks[i].token;
+      item->won = true;
+      item->token.kind_ = LeaseToken::Kind::kLock;
+      item->token.lock_ = token;
+      item->lease_id = IdOfLock(token);
+    }
+  }
+};
+
+Step<Client::Leases::Items> Client::Leases::ByLocks(Impl* impl, std::vector<std::string> keys,
+                                                    absl::Duration lease) {
+  const auto contest = std::make_shared<Contest>();
+  contest->impl = impl;
+  contest->keys = std::move(keys);
+  for (const std::string& key : contest->keys) {
+    contest->locks.push_back(LockOf(impl, key, RandomId()));
+  }
+  contest->items.resize(contest->keys.size(), LeasedItem());
+  return Step<Items>::Ask(contest->AddLocks(lease),
+                          [contest](const ResultImpl& result) { return contest->OnAdded(result); });
 }
 
 // Between the look at a lock and the store it may be lost; no condition of classic text spans two

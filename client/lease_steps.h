@@ -80,6 +80,7 @@ class CAIRN_HIDDEN Client::Leases {
     std::string token;
   };
   static Lock LockOf(Impl* impl, std::string_view key, std::string token);
+  struct Contest;
   /// What the server answered to misses: locks decide.
   static Step<Items> ByLocks(Impl* impl, std::vector<std::string> keys, absl::Duration lease);
   /// What the views are of lasts as long as `owner`, or, without one, the steps. REQUIRES: tokens
