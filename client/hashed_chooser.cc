@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -129,40 +130,69 @@ class RingChooser final : public Chooser {
   const KeyHash hash_;
 };
 
+// The number of servers decides, so that those which take no keys just now are counted as well: the
+// others' keys stay where they are. Theirs go to what `instead` chooses among the others.
 class ModulaChooser final : public Chooser {
  public:
-  ModulaChooser(std::vector<uint16_t> slots, KeyHash hash)
-      : slots_(std::move(slots)), hash_(hash) {}
+  ModulaChooser(std::vector<uint16_t> slots, KeyHash hash, std::vector<bool> live,
+                std::unique_ptr<const Chooser> instead)
+      : slots_(std::move(slots)),
+        hash_(hash),
+        live_(std::move(live)),
+        instead_(std::move(instead)) {}
 
   uint16_t Choose(std::string_view key) const override {
-    return slots_[HashBounded(hash_, key) % slots_.size()];
+    const uint16_t home = slots_[HashBounded(hash_, key) % slots_.size()];
+    return instead_ == nullptr || live_[home] ? home : instead_->Choose(key);
   }
 
  private:
   const std::vector<uint16_t> slots_;
   const KeyHash hash_;
+  const std::vector<bool> live_;
+  const std::unique_ptr<const Chooser> instead_;  // null: every server that is counted lives
 };
+
+std::unique_ptr<const Chooser> MakeModulaChooser(std::span<const Server> servers,
+                                                 const PlacementOptions& options,
+                                                 const std::vector<bool>& live) {
+  // Backups and the others have nothing to do with each other, but where both are to take keys.
+  std::array<bool, 2> counted = {false, false};
+  for (size_t i = 0; i < servers.size(); ++i) {
+    if (live[i]) counted[servers[i].backup ? 1 : 0] = true;
+  }
+  std::vector<Server> weighted(servers.begin(), servers.end());
+  std::vector<uint16_t> slots;
+  bool all_live = true;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    if (options.scheme == Scheme::kModula) weighted[i].weight = 1;
+    if (!counted[servers[i].backup ? 1 : 0]) continue;
+    all_live = all_live && live[i];
+    slots.insert(slots.end(), WeightOf(weighted[i]), static_cast<uint16_t>(i));
+  }
+  // Its hash has nothing in common with those of modula.
+  std::unique_ptr<const Chooser> instead;
+  if (!all_live) {
+    instead = MakeRendezvousChooser(weighted, PlacementOptions::For(PlacementPreset::kCairn), live);
+  }
+  return std::make_unique<ModulaChooser>(std::move(slots), options.key_hash, live,
+                                         std::move(instead));
+}
 
 }  // namespace
 
 std::unique_ptr<const Chooser> MakeHashedChooser(std::span<const Server> servers,
                                                  const PlacementOptions& options,
                                                  const std::vector<bool>& live) {
-  if (options.scheme == Scheme::kRing160 || options.scheme == Scheme::kRing100) {
-    const bool has_weights =
-        std::any_of(servers.begin(), servers.end(), [](const Server& s) { return s.weight > 1; });
-    const bool weighted =
-        options.scheme == Scheme::kRing160 || (options.weights_make_ring160 && has_weights);
-    return std::make_unique<RingChooser>(MakePoints(servers, options, weighted, live),
-                                         options.key_hash);
+  if (options.scheme == Scheme::kModula || options.scheme == Scheme::kModulaWeighted) {
+    return MakeModulaChooser(servers, options, live);
   }
-  std::vector<uint16_t> slots;
-  for (size_t i = 0; i < servers.size(); ++i) {
-    if (!live[i]) continue;
-    const size_t times = options.scheme == Scheme::kModula ? 1 : WeightOf(servers[i]);
-    slots.insert(slots.end(), times, static_cast<uint16_t>(i));
-  }
-  return std::make_unique<ModulaChooser>(std::move(slots), options.key_hash);
+  const bool has_weights =
+      std::any_of(servers.begin(), servers.end(), [](const Server& s) { return s.weight > 1; });
+  const bool weighted =
+      options.scheme == Scheme::kRing160 || (options.weights_make_ring160 && has_weights);
+  return std::make_unique<RingChooser>(MakePoints(servers, options, weighted, live),
+                                       options.key_hash);
 }
 
 }  // namespace cairn

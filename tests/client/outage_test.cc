@@ -7,11 +7,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "cairn/client.h"
+#include "cairn/namespace.h"
 #include "tests/catch.h"
 #include "tests/client/server_process.h"
 
@@ -327,6 +329,69 @@ TEST_CASE("backups take keys only while a server is left alone", "[client]") {
   CHECK(client.Get(key).value() == "home again");
 }
 
+TEST_CASE("with modula an outage moves no keys but those of its server", "[client]") {
+  std::atomic<int> wrong{0};
+  ScriptedPeer down([&wrong](Conversation&, int) { ++wrong; });
+  ScriptedPeer backup([&wrong](Conversation&, int) { ++wrong; });
+  const auto nobody = [] {
+    Server server;
+    server.host = "127.0.0.1";
+    server.port = FreePort();
+    return server;
+  };
+  ClientOptions options;
+  options.servers = {backup.server(), nobody(), down.server(), nobody(), nobody()};
+  options.servers[0].backup = true;
+  const size_t down_number = 2;
+  options.servers[down_number].down = true;
+  options.placement = PlacementOptions::For(
+      GENERATE(PlacementPreset::kLibmemcachedModula, PlacementPreset::kTwemproxyModula));
+  options.eject = GENERATE(true, false);
+  options.hash_key_prefix = GENERATE(true, false);
+  options.key_prefix = "v7:";
+  options.max_fails = 1;
+  options.fail_timeout = options.pause_max = absl::Hours(1);
+  options.connect_timeout = options.request_timeout = absl::Seconds(10);
+  auto made = Client::Make(options);
+  REQUIRE(made.ok());
+  Client& client = **made;
+  const auto list = std::span<const Server>(options.servers).subspan(1);
+  const Placement homes = Placement::Make(list, options.placement).value();
+  std::vector<size_t> before;
+  const auto name = [](int i) { return "key:" + std::to_string(i); };
+  for (int i = 0; i < 1000; ++i) {
+    const std::string prefix = options.hash_key_prefix ? options.key_prefix : std::string();
+    const size_t home = homes.Choose(prefix + name(i)) + 1;
+    before.push_back(client.ServerOf(name(i)));
+    CHECK(before.back() != 0);
+    if (home == down_number) {
+      CHECK(before.back() != down_number);
+    } else {
+      CHECK(before.back() == home);
+    }
+  }
+
+  // Two of the three fail.
+  for (const size_t failing : {size_t{1}, size_t{4}}) {
+    const auto key = std::find(before.begin(), before.end(), failing) - before.begin();
+    if (client.ServerOf(name(static_cast<int>(key))) != failing) continue;
+    CHECK(absl::IsUnavailable(client.Get(name(static_cast<int>(key))).status()));
+    for (int i = 0; i < 1000; ++i) {
+      const size_t now = client.ServerOf(name(i));
+      if (before[i] != failing) {
+        CHECK(now == before[i]);
+      } else if (options.eject) {
+        CHECK((now != failing && now != down_number && now != 0));
+      } else {
+        CHECK(now == 0);
+      }
+      if (options.eject) before[i] = now;
+    }
+    if (!options.eject) break;
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("what is stored on a backup has no longer to live than was said", "[client]") {
   std::string seen;
   std::atomic<int> stored{0};
@@ -372,11 +437,15 @@ TEST_CASE("a server that is marked down is not there", "[client]") {
   options.servers = {first.server(), down.server()};
   options.connect_timeout = options.request_timeout = absl::Seconds(10);
   options.servers[1].down = true;
+  options.placement = PlacementOptions::For(
+      GENERATE(PlacementPreset::kCairn, PlacementPreset::kLibmemcachedModula));
   auto made = Client::Make(options);
   REQUIRE(made.ok());
   for (int i = 0; i < 100; ++i) {
     CHECK((*made)->ServerOf(std::to_string(i)) == 0);
     CHECK((*made)->Set(std::to_string(i), "x").ok());
+    // What has no other place has its home there.
+    CHECK(Namespace(made->get(), std::to_string(i)).Key("k").ok());
   }
   CHECK((*made)->FlushAll().ok());
   CHECK(absl::IsUnavailable((*made)->Version(1).status()));

@@ -1,8 +1,10 @@
 #include "cairn/placement.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <random>
 
 #include "client/key_hash.h"
@@ -82,20 +84,24 @@ struct Fleet {
 };
 
 std::vector<uint16_t> Chosen(std::span<const Server> servers, const PlacementOptions& options,
-                             const std::vector<std::string>& keys) {
+                             const std::vector<std::string>& keys,
+                             const std::vector<bool>& live = {}) {
   const std::vector<std::string_view> views(keys.begin(), keys.end());
   std::vector<uint16_t> chosen(keys.size());
-  MakeOk(servers, options).Choose(views, chosen);
+  MakeOk(servers, options, live).Choose(views, chosen);
   return chosen;
 }
 
-// Of those a change moves most keys, and nobody expects otherwise.
+// Of those a change of the list moves most keys, and nobody expects otherwise.
 constexpr PlacementPreset kWithoutModula[] = {
     PlacementPreset::kCairn,           PlacementPreset::kLibmemcachedWeighted,
     PlacementPreset::kLibmemcachedMd5, PlacementPreset::kLibmemcachedKetama,
     PlacementPreset::kLibmc,           PlacementPreset::kTwemproxy,
     PlacementPreset::kSpymemcached,    PlacementPreset::kPymemcache,
     PlacementPreset::kPymemcacheBytes};
+
+constexpr PlacementPreset kModula[] = {PlacementPreset::kLibmemcachedModula,
+                                       PlacementPreset::kTwemproxyModula};
 
 bool IsRing(const PlacementOptions& options) {
   return options.scheme == PlacementOptions::Scheme::kRing160 ||
@@ -113,6 +119,33 @@ double Share(const std::vector<Server>& servers, size_t index, bool weights_coun
   double total = 0;
   for (const Server& server : servers) total += server.weight;
   return servers[index].weight / total;
+}
+
+std::vector<size_t> NumbersOf(const std::vector<bool>& which) {
+  std::vector<size_t> numbers;
+  for (size_t i = 0; i < which.size(); ++i) {
+    if (which[i]) numbers.push_back(i);
+  }
+  return numbers;
+}
+
+std::vector<Server> Only(const std::vector<Server>& servers, const std::vector<bool>& which) {
+  std::vector<Server> some;
+  for (const size_t i : NumbersOf(which)) some.push_back(servers[i]);
+  return some;
+}
+
+// Whether each of `servers`, whose numbers in `counts` these are, has its share of what was
+// counted: each key draws, which allows six times the standard deviation of so many draws.
+void CheckShares(const std::vector<double>& counts, const std::vector<Server>& servers,
+                 const std::vector<size_t>& numbers, bool weights_count) {
+  const double keys = std::accumulate(counts.begin(), counts.end(), 0.0);
+  for (size_t i = 0; i < servers.size(); ++i) {
+    const double fair = Share(servers, i, weights_count);
+    const double slack = 6 * std::sqrt(fair * (1 - fair) * keys) + 6;
+    INFO("server " << i << " has " << counts[numbers[i]] << " of " << keys << " keys");
+    CHECK(std::abs(counts[numbers[i]] - fair * keys) <= slack);
+  }
 }
 
 }  // namespace
@@ -288,7 +321,7 @@ TEST_CASE("more weight moves keys to that server only") {
 TEST_CASE("a server that does not live gives its keys up, and gets the same ones back") {
   const auto keys = ManyKeys(3000);
   const auto servers = ManyServers(5);
-  for (const PlacementPreset preset : AllPresets()) {
+  for (const PlacementPreset preset : kWithoutModula) {
     const auto options = PlacementOptions::For(preset);
     const Placement all = MakeOk(servers, options);
     const Placement without = MakeOk(servers, options, {true, true, false, true, true});
@@ -303,6 +336,86 @@ TEST_CASE("a server that does not live gives its keys up, and gets the same ones
         CHECK(chosen == all.Choose(key));
       }
     }
+  }
+}
+
+TEST_CASE("with modula no key moves but those of servers that do not live") {
+  const uint32_t seed = Seed() + 3;
+  std::mt19937 random(seed);
+  for (int round = 0; round < 12; ++round) {
+    const Fleet fleet(random, round % 3);
+    const bool has_weights = Draw(random, 0, 1) == 1;
+    std::vector<Server> servers = has_weights ? fleet.weighted : fleet.equal;
+    // Some are backups, as ClientOptions has them; kinds[b] is which servers take keys together.
+    std::vector<bool> kinds[2] = {std::vector<bool>(servers.size()),
+                                  std::vector<bool>(servers.size())};
+    for (size_t i = 0; i < servers.size(); ++i) {
+      servers[i].backup = i > 0 && Draw(random, 0, 3) == 0;
+      kinds[servers[i].backup ? 1 : 0][i] = true;
+    }
+    for (const PlacementPreset preset : kModula) {
+      PlacementOptions options = PlacementOptions::For(preset);
+      const bool weights_count = preset == PlacementPreset::kTwemproxyModula;
+      for (const std::vector<bool>& kind : kinds) {
+        std::vector<bool> live = kind;
+        const auto count_live = [&live] { return std::count(live.begin(), live.end(), true); };
+        if (count_live() < 2) continue;
+        INFO("seed " << seed << ", round " << round << ": " << PresetName(preset) << ", "
+                     << count_live() << " of " << servers.size() << " servers"
+                     << (has_weights ? " with weights" : ""));
+        // The function is that of the list of these servers alone, and others are not counted.
+        const std::vector<size_t> numbers = NumbersOf(kind);
+        const auto at_home = Chosen(Only(servers, kind), options, fleet.keys);
+        const auto all_well = Chosen(servers, options, fleet.keys, live);
+        size_t wrong = 0;
+        for (size_t i = 0; i < all_well.size(); ++i) wrong += all_well[i] != numbers[at_home[i]];
+        // They fail one after the other, in any order, until one is left.
+        auto before = all_well;
+        std::vector<size_t> order = numbers;
+        std::shuffle(order.begin(), order.end(), random);
+        order.pop_back();
+        if (order.size() > 6) order.resize(6);
+        for (const size_t failed : order) {
+          live[failed] = false;
+          const auto after = Chosen(servers, options, fleet.keys, live);
+          std::vector<double> gained(servers.size());
+          for (size_t i = 0; i < after.size(); ++i) {
+            // Whoever lost nothing just now stays: at home, or where he was already instead.
+            const bool stays = before[i] != failed;
+            wrong += stays ? after[i] != before[i] : !live[after[i]];
+            if (all_well[i] == failed) ++gained[after[i]];
+          }
+          CheckShares(gained, Only(servers, live), NumbersOf(live), weights_count);
+          before = after;
+        }
+        // And back, in any order: to those that are back, and to no other.
+        std::shuffle(order.begin(), order.end(), random);
+        for (const size_t back : order) {
+          live[back] = true;
+          const auto after = Chosen(servers, options, fleet.keys, live);
+          for (size_t i = 0; i < after.size(); ++i) {
+            wrong += all_well[i] == back && after[i] != back;
+            wrong += after[i] != before[i] && after[i] != back;
+          }
+          before = after;
+        }
+        CHECK(wrong == 0);
+        CHECK(before == all_well);
+      }
+    }
+  }
+}
+
+TEST_CASE("modula counts backups with the others where both take keys") {
+  std::vector<Server> servers = ManyServers(5);
+  servers[1].backup = servers[4].backup = true;
+  const auto options = PlacementOptions::For(PlacementPreset::kLibmemcachedModula);
+  const Placement all = MakeOk(servers, options);
+  const Placement plain = MakeOk(ManyServers(5), options);
+  const Placement without = MakeOk(servers, options, {true, true, false, true, true});
+  for (const std::string& key : ManyKeys(1000)) {
+    CHECK(all.Choose(key) == plain.Choose(key));
+    if (all.Choose(key) != 2) CHECK(without.Choose(key) == all.Choose(key));
   }
 }
 

@@ -103,9 +103,8 @@ struct ClientOptions {
   uint32_t max_fails = 3;
   absl::Duration fail_timeout = absl::Seconds(2);
   absl::Duration pause_max = absl::Seconds(30);
-  /// While a server is left alone its keys go to the others, and return with it; with modula most
-  /// of the others' keys move as well. Off: they fail, and no key is ever found stale after its
-  /// server was away for a while.
+  /// While a server is left alone its keys go to the others, and return with it. Off: they fail,
+  /// and no key is ever found stale after its server was away for a while.
   bool eject = false;
   /// The longest time to live of what is stored on backups (Server::backup), rounded up to seconds;
   /// at most 30 days, or infinite. A short one makes them a gutter: a value that another process

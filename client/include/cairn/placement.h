@@ -31,7 +31,8 @@ enum class PlacementPreset : uint8_t {
   /// libmemcached with KETAMA alone, pylibmc {"ketama": True}: one-at-a-time, not MD5. With weights
   /// the ring is the weighted one (servers added after the behavior), keys still one-at-a-time.
   kLibmemcachedKetama,
-  /// libmemcached's default: one-at-a-time modulo the number of servers. A change moves most keys.
+  /// libmemcached's default: one-at-a-time modulo the number of servers. A change of the list moves
+  /// most keys.
   kLibmemcachedModula,
   /// libmc (and its Python wrapper): the 100-point MD5 ring; no weights.
   kLibmc,
@@ -108,7 +109,12 @@ class CAIRN_EXPORT Placement {
  public:
   /// InvalidArgument without servers, with more than 65,535, with a weight above 65,535, or a
   /// hash tag that is not two characters. A weight of 0 counts as 1. Servers that are not `live`
-  /// (empty: all are) take no keys, the others as if they were alone; at least one has to live.
+  /// (empty: all are) take no keys; at least one has to live. With rings and rendezvous the others
+  /// take keys as if they were alone. With modula, where that would move most of them, every key
+  /// stays whose server lives, and the others are spread over those that live, as kCairn does: who
+  /// wants the function of a shorter list gives that. There the modulus counts servers that are not
+  /// live, too, but no backups (Server::backup) when none of those lives, nor any others when only
+  /// backups do.
   static absl::StatusOr<Placement> Make(std::span<const Server> servers,
                                         const PlacementOptions& options,
                                         const std::vector<bool>& live = {});

@@ -26,8 +26,8 @@ struct CAIRN_EXPORT Server {
   /// alone (ClientOptions::max_fails); with ClientOptions::eject, when every other server is, as
   /// nginx has it.
   bool backup = false;
-  /// Taken out: never connected to, its keys live elsewhere, as if it were not in the list. With
-  /// modula, where the number of servers decides, so do most keys of the others.
+  /// Taken out: never connected to, its keys live elsewhere. With rings and rendezvous as if it
+  /// were not in the list; with modula it keeps its number there, so that the others' keys stay.
   bool down = false;
 
   bool IsUnixSocket() const { return !host.empty() && host.front() == '/'; }
