@@ -191,6 +191,28 @@ AsyncResult<absl::StatusOr<bool>> AtHome::Add(AsyncClient& client, std::string_v
       options.timeout, WasDone);
 }
 
+AsyncResult<absl::StatusOr<std::optional<Item>>> AtHome::Gets(AsyncClient& client,
+                                                              std::string_view key,
+                                                              const CallOptions& options) {
+  return client.Prepared(client.impl_->operations().Read("gets", key, Places::kHomeOnly),
+                         options.timeout, ItemOf);
+}
+
+AsyncResult<absl::StatusOr<CasOutcome>> AtHome::CompareAndSwap(AsyncClient& client,
+                                                               std::string_view key,
+                                                               std::string_view value, uint64_t cas,
+                                                               const WriteOptions& options) {
+  return client.Prepared(client.impl_->operations().Store(StoreVerb::kCas, key, value, options, cas,
+                                                          Places::kHomeOnly),
+                         options.timeout, CasOutcomeOf);
+}
+
+AsyncResult<absl::StatusOr<CasOutcome>> AtHome::DeleteIf(AsyncClient& client, std::string_view key,
+                                                         uint64_t cas, const CallOptions& options) {
+  return client.Prepared(client.impl_->operations().DeleteIf(key, cas, Places::kHomeOnly),
+                         options.timeout, CasOutcomeOf);
+}
+
 AsyncResult<MultiGetResult> AsyncClient::GetMulti(std::span<const std::string_view> keys,
                                                   const CallOptions& options, bool with_cas) {
   return Prepared(
@@ -277,7 +299,7 @@ AsyncResult<std::vector<absl::StatusOr<bool>>> AsyncClient::InvalidateMulti(
 
 AsyncResult<absl::StatusOr<CasOutcome>> AsyncClient::DeleteIf(std::string_view key, uint64_t cas,
                                                               const CallOptions& options) {
-  return Prepared(Client::Leases::DeleteIf(impl_, key, cas), options.timeout, CasOutcomeOf);
+  return Prepared(impl_->operations().DeleteIf(key, cas), options.timeout, CasOutcomeOf);
 }
 
 }  // namespace cairn

@@ -23,6 +23,13 @@ class CAIRN_HIDDEN AtHome {
                           const WriteOptions& options);
   static absl::StatusOr<bool> Add(Client& client, std::string_view key, std::string_view value,
                                   const WriteOptions& options);
+  static absl::StatusOr<std::optional<Item>> Gets(Client& client, std::string_view key,
+                                                  const CallOptions& options);
+  static absl::StatusOr<CasOutcome> CompareAndSwap(Client& client, std::string_view key,
+                                                   std::string_view value, uint64_t cas,
+                                                   const WriteOptions& options);
+  static absl::StatusOr<CasOutcome> DeleteIf(Client& client, std::string_view key, uint64_t cas,
+                                             const CallOptions& options);
 
   static AsyncResult<absl::StatusOr<std::optional<std::string>>> Get(AsyncClient& client,
                                                                      std::string_view key,
@@ -31,6 +38,16 @@ class CAIRN_HIDDEN AtHome {
                                        std::string_view value, const WriteOptions& options);
   static AsyncResult<absl::StatusOr<bool>> Add(AsyncClient& client, std::string_view key,
                                                std::string_view value, const WriteOptions& options);
+  static AsyncResult<absl::StatusOr<std::optional<Item>>> Gets(AsyncClient& client,
+                                                               std::string_view key,
+                                                               const CallOptions& options);
+  static AsyncResult<absl::StatusOr<CasOutcome>> CompareAndSwap(AsyncClient& client,
+                                                                std::string_view key,
+                                                                std::string_view value,
+                                                                uint64_t cas,
+                                                                const WriteOptions& options);
+  static AsyncResult<absl::StatusOr<CasOutcome>> DeleteIf(AsyncClient& client, std::string_view key,
+                                                          uint64_t cas, const CallOptions& options);
 };
 
 }  // namespace cairn

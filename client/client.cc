@@ -112,6 +112,28 @@ absl::StatusOr<bool> AtHome::Add(Client& client, std::string_view key, std::stri
                options.timeout));
 }
 
+absl::StatusOr<std::optional<Item>> AtHome::Gets(Client& client, std::string_view key,
+                                                 const CallOptions& options) {
+  Client::Impl& impl = *client.impl_;
+  return ItemOf(impl.Ran(impl.operations().Read("gets", key, Places::kHomeOnly), options.timeout));
+}
+
+absl::StatusOr<CasOutcome> AtHome::CompareAndSwap(Client& client, std::string_view key,
+                                                  std::string_view value, uint64_t cas,
+                                                  const WriteOptions& options) {
+  Client::Impl& impl = *client.impl_;
+  return CasOutcomeOf(impl.Ran(
+      impl.operations().Store(StoreVerb::kCas, key, value, options, cas, Places::kHomeOnly),
+      options.timeout));
+}
+
+absl::StatusOr<CasOutcome> AtHome::DeleteIf(Client& client, std::string_view key, uint64_t cas,
+                                            const CallOptions& options) {
+  Client::Impl& impl = *client.impl_;
+  return CasOutcomeOf(
+      impl.Ran(impl.operations().DeleteIf(key, cas, Places::kHomeOnly), options.timeout));
+}
+
 MultiGetResult Client::GetMulti(std::span<const std::string_view> keys, const CallOptions& options,
                                 bool with_cas) {
   return MultiGetResult(impl_->RanInWaves(options.timeout, [&](const auto& run) {

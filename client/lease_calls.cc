@@ -128,11 +128,6 @@ Step<absl::StatusOr<bool>> Client::Leases::Invalidate(Impl* impl, std::string_vi
   });
 }
 
-ResultImpl Client::Leases::DeleteIf(Impl* impl, std::string_view key, uint64_t cas) {
-  return impl->operations().Ask(key, AnswerShape::kWord, false,
-                                [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); });
-}
-
 // --- Calls that wait
 
 absl::StatusOr<LeasedItem> Client::GetWithLease(std::string_view key, const LeaseOptions& options) {
@@ -160,7 +155,7 @@ absl::StatusOr<bool> Client::Invalidate(std::string_view key, absl::Duration sta
 
 absl::StatusOr<CasOutcome> Client::DeleteIf(std::string_view key, uint64_t cas,
                                             const CallOptions& options) {
-  return CasOutcomeOf(impl_->Ran(Leases::DeleteIf(impl_.get(), key, cas), options.timeout));
+  return CasOutcomeOf(impl_->Ran(impl_->operations().DeleteIf(key, cas), options.timeout));
 }
 
 }  // namespace cairn

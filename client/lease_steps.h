@@ -44,7 +44,6 @@ class CAIRN_HIDDEN Client::Leases {
                                             const LeaseToken& token);
   static Step<absl::StatusOr<bool>> Invalidate(Impl* impl, std::string_view key,
                                                absl::Duration stale_for);
-  static ResultImpl DeleteIf(Impl* impl, std::string_view key, uint64_t cas);
 
   /// Of many keys, an answer each. `run`, if any, runs the first request, in waves, before these
   /// return: that one is not to be run again, and what was given lasts for the call. Without, the

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cairn/async_lock.h"
+#include "client/at_home.h"
 #include "client/random_id.h"
 #include "client/sequence.h"
 
@@ -22,7 +23,7 @@ using WhetherOurs = Sequence<absl::StatusOr<bool>>;
 WhetherOurs Acquired(const std::string& key, const std::string& owner, const WriteOptions& write,
                      Clock::time_point deadline, absl::Duration delay = kFirstDelay) {
   return WhetherOurs::Ask(
-      [key, owner, write](auto& client) { return client.Add(key, owner, write); },
+      [key, owner, write](auto& client) { return AtHome::Add(client, key, owner, write); },
       [=](const absl::StatusOr<bool>& added) {
         // Asking a server that fails again would take as long again.
         if (!added.ok() || *added) return WhetherOurs::Over(added);
@@ -39,7 +40,7 @@ template <typename Change>
 WhetherOurs IfOurs(const std::string& key, const std::string& owner, const CallOptions& call,
                    Change change) {
   return WhetherOurs::Ask(
-      [key, call](auto& client) { return client.Gets(key, call); },
+      [key, call](auto& client) { return AtHome::Gets(client, key, call); },
       [owner, change](const absl::StatusOr<std::optional<Item>>& found) {
         if (!found.ok()) return WhetherOurs::Over(found.status());
         if (!found->has_value() || (*found)->value != owner) return WhetherOurs::Over(false);
@@ -56,13 +57,13 @@ WhetherOurs Extended(const std::string& key, const std::string& owner, absl::Dur
                      const CallOptions& call) {
   return IfOurs(key, owner, call,
                 [key, owner, write = StoredFor(call, ttl)](auto& client, uint64_t cas) {
-                  return client.CompareAndSwap(key, owner, cas, write);
+                  return AtHome::CompareAndSwap(client, key, owner, cas, write);
                 });
 }
 
 WhetherOurs Released(const std::string& key, const std::string& owner, const CallOptions& call) {
   return IfOurs(key, owner, call, [key, call](auto& client, uint64_t cas) {
-    return client.DeleteIf(key, cas, call);
+    return AtHome::DeleteIf(client, key, cas, call);
   });
 }
 

@@ -170,6 +170,12 @@ ResultImpl Operations::Delete(std::string_view key) {
   return One(key, AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Delete(key, 0); });
 }
 
+ResultImpl Operations::DeleteIf(std::string_view key, uint64_t cas, Places places) {
+  return One(
+      key, AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.DeleteIf(key, cas, 0); },
+      places);
+}
+
 ResultImpl Operations::Touch(std::string_view key, absl::Duration ttl) {
   const int64_t exptime = ExptimeOf(ttl, absl::Now());
   return One(key, AnswerShape::kWord, false,

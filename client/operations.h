@@ -46,6 +46,7 @@ class Operations {
                    const WriteOptions& options, uint64_t cas = 0, Places places = Places::kAny);
   ResultImpl Append(StoreVerb verb, std::string_view key, std::string_view value);
   ResultImpl Delete(std::string_view key);
+  ResultImpl DeleteIf(std::string_view key, uint64_t cas, Places places = Places::kAny);
   ResultImpl Touch(std::string_view key, absl::Duration ttl);
   ResultImpl Count(bool increment, std::string_view key, uint64_t delta);
   /// A command of one line, e.g. "version", to one server.

@@ -17,6 +17,7 @@
 #include "tests/catch.h"
 #include "tests/client/fire.h"
 #include "tests/client/one_server.h"
+#include "tests/client/two_places.h"
 #include "tests/client/wait.h"
 
 namespace cairn {
@@ -80,6 +81,65 @@ TEST_CASE("a lock without waiting has one owner, who alone gives it back", "[cli
   CHECK(absl::IsUnavailable(Wait(kept->Extend(absl::Minutes(5))).status()));
   CHECK(absl::IsUnavailable(Wait(kept->Release()).status()));
   CHECK(absl::IsUnavailable(Wait(AsyncHeldLock::Acquire(async, "lock", kPatient)).status()));
+}
+
+TEST_CASE("a lock has no other place while its server is left alone", "[client]") {
+  TwoPlaces places(GENERATE("cairnd", "memcached"), GENERATE(true, false), "lock:");
+  if (places.patient == nullptr) return;
+  Client* const owner = places.patient.get();
+  const std::string key = places.key();
+  const bool loop_has_it = GENERATE(true, false);
+  std::optional<HeldLock> lock;
+  std::optional<AsyncHeldLock> async_lock;
+  if (loop_has_it) {
+    async_lock = Wait(AsyncHeldLock::Acquire(&owner->Async(), key)).value();
+  } else {
+    lock = HeldLock::Acquire(owner, key, kPatient).value();
+  }
+  REQUIRE((lock.has_value() || async_lock.has_value()));
+  {
+    // Others see the server fail. None of them gets the lock, which its owner still has.
+    const auto others = places.Impatient(absl::Hours(1));
+    places.home.Stop();
+    places.AwaitDetour(*others);
+    CHECK(absl::IsUnavailable(HeldLock::Acquire(others.get(), key, kPatient).status()));
+    CHECK(absl::IsUnavailable(
+        Wait(AsyncHeldLock::Acquire(&others->Async(), key, kPatient)).status()));
+  }
+  places.home.Continue();
+  CHECK(places.at_other->Get(key).value() == std::nullopt);
+  if (loop_has_it) {
+    CHECK(Wait(async_lock->Extend(absl::Minutes(5))).value());
+    CHECK(Wait(async_lock->Release()).value());
+  } else {
+    CHECK(lock->Extend(absl::Minutes(5)).value());
+    CHECK(lock->Release().value());
+  }
+}
+
+TEST_CASE("an owner whose server is left alone can neither prolong nor give back", "[client]") {
+  TwoPlaces places("cairnd", GENERATE(true, false), "lock:");
+  const std::string key = places.key();
+  ClientOptions options = places.options;
+  options.max_fails = 1;
+  options.fail_timeout = options.pause_max = absl::Hours(1);
+  const auto owner = Client::Make(options).value();
+  std::string other_key = key;
+  do other_key += "x";
+  while (owner->ServerOf(other_key) != 0);
+  auto lock = HeldLock::Acquire(owner.get(), key).value();
+  auto async_lock = Wait(AsyncHeldLock::Acquire(&owner->Async(), other_key)).value();
+  REQUIRE(lock.has_value());
+  REQUIRE(async_lock.has_value());
+  places.home.Kill();
+  places.AwaitDetour(*owner);
+  // Not "it is not ours any more", which another server would say.
+  CHECK(absl::IsUnavailable(lock->Extend(absl::Minutes(5)).status()));
+  CHECK(absl::IsUnavailable(lock->Release().status()));
+  CHECK(absl::IsUnavailable(Wait(async_lock->Extend(absl::Minutes(5))).status()));
+  CHECK(absl::IsUnavailable(Wait(async_lock->Release()).status()));
+  CHECK(places.at_other->Get(key).value() == std::nullopt);
+  CHECK(places.at_other->Get(other_key).value() == std::nullopt);
 }
 
 TEST_CASE("a lock is waited for by timers, and not for ever", "[client]") {

@@ -10,6 +10,7 @@
 #include "cairn/query_cache.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
+#include "tests/client/two_places.h"
 #include "tests/client/wait.h"
 
 namespace cairn {
@@ -20,43 +21,6 @@ Namespace::Options AskAlways() {
   options.refresh = absl::ZeroDuration();
   return options;
 }
-
-// A server whose keys go to another one while it is left alone.
-struct TwoPlaces {
-  TwoPlaces(const std::string& program, bool eject) : home(program), other(program) {
-    if (!home.running()) {
-      WARN("skipped: " << program << " is not installed");
-      return;
-    }
-    options = PatientOptions(home.server());
-    options.servers.push_back(other.server());
-    options.servers[1].backup = !eject;
-    options.eject = eject;
-    patient = Client::Make(options).value();
-    while (patient->ServerOf(generation_key()) != 0) name += "x";
-    at_other = Client::Make(PatientOptions(other.server())).value();
-  }
-  std::string generation_key() const { return "ns:" + name; }
-  // A client of another process, which soon leaves alone what does not answer, for so long.
-  std::unique_ptr<Client> Impatient(absl::Duration pause) const {
-    ClientOptions impatient = options;
-    impatient.connect_timeout = impatient.request_timeout = absl::Milliseconds(100);
-    impatient.max_fails = 1;
-    impatient.fail_timeout = impatient.pause_max = pause;
-    return Client::Make(impatient).value();
-  }
-  // Returns when keys of `home`, which is stopped, go to `other`.
-  void AwaitDetour(Client& client) const {
-    while (client.ServerOf(generation_key()) == 0) (void)client.Get(generation_key());
-  }
-
-  ServerProcess home;
-  ServerProcess other;
-  ClientOptions options;
-  std::string name = "n";
-  std::unique_ptr<Client> patient;
-  std::unique_ptr<Client> at_other;
-};
 
 }  // namespace
 
@@ -120,7 +84,7 @@ TEST_CASE("without its server a namespace says so, and recovers", "[client]") {
 }
 
 TEST_CASE("a generation has no other place while its server is left alone", "[client]") {
-  TwoPlaces places(GENERATE("cairnd", "memcached"), GENERATE(true, false));
+  TwoPlaces places(GENERATE("cairnd", "memcached"), GENERATE(true, false), "ns:");
   if (places.patient == nullptr) return;
   Namespace elsewhere(places.patient.get(), places.name, AskAlways());
   const std::string before = elsewhere.Key("k").value();
@@ -139,7 +103,7 @@ TEST_CASE("a generation has no other place while its server is left alone", "[cl
   const auto client = places.Impatient(absl::Milliseconds(100));
   places.home.Continue();
   CHECK(elsewhere.Key("k").value() == before);
-  CHECK(places.at_other->Get(places.generation_key()).value() == std::nullopt);
+  CHECK(places.at_other->Get(places.key()).value() == std::nullopt);
   // The one that left it alone comes back to it, and what it invalidates stays so.
   Namespace names(client.get(), places.name, AskAlways());
   const AsyncNamespace async(&names);
@@ -151,7 +115,7 @@ TEST_CASE("a generation has no other place while its server is left alone", "[cl
 }
 
 TEST_CASE("rows that could not be invalidated have no other place either", "[client]") {
-  TwoPlaces places("cairnd", false);
+  TwoPlaces places("cairnd", false, "ns:");
   const std::string_view tables[] = {"articles"};
   const SqlQuery query = {"select 1", {}, tables};
   int64_t runs = 0;

@@ -13,8 +13,8 @@
 namespace cairn {
 
 /// HeldLock for event loops and coroutines: the same lock without waiting, so that who waits and
-/// who does not contend for it. What is waited for is a timer of the loop. Movable;
-/// thread-compatible.
+/// who does not contend for it, and neither has it elsewhere while its server is left alone. What
+/// is waited for is a timer of the loop. Movable; thread-compatible.
 ///
 ///   auto lock = co_await AsyncHeldLock::Acquire(&async, "lock:report",
 ///                                               {.wait_max = absl::Seconds(5)});

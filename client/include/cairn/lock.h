@@ -23,8 +23,10 @@ struct LockOptions {
 
 /// A lock in the cache: of all processes one has it, until it gives it back or its time is up. For
 /// work that should not be done twice, and does no harm if it is: a cache may evict the lock, or
-/// lose it with its server, and then another process gets it too. Movable; thread-compatible. For
-/// event loops and coroutines: cairn/async_lock.h.
+/// lose it with its server, and then another process gets it too. While its server is left alone it
+/// has no other place, with ClientOptions::eject and backups neither: all that is asked of it is
+/// Unavailable then. Movable; thread-compatible. For event loops and coroutines:
+/// cairn/async_lock.h.
 ///
 ///   auto lock = HeldLock::Acquire(cache.get(), "lock:report", {.wait_max = absl::Seconds(5)});
 ///   if (lock.ok() && lock->has_value()) MakeReport();        // given back at the end of the scope
