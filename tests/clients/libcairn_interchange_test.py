@@ -2,8 +2,10 @@
 cairn-cli on three servers of one ring."""
 
 import os
+import pickle
 import subprocess
 import unittest
+import zlib
 
 import checks
 import servers
@@ -20,6 +22,18 @@ RINGS = (
     ({}, "libmemcached-modula"),
 )
 KEYS = [f"key:{number}" for number in range(60)] + ["caf\u00e9", "x" * 250]
+
+
+# What docs/client.md says of pylibmc's flags: a value, its flags, and the bytes that are stored, where
+# those are given.
+TYPES = (
+    ("bytes", b"theirs", 0, b"theirs"),
+    ("pickle", [1, "two", None], 1, None),
+    ("true", True, 2, b"1"),
+    ("false", False, 2, b"0"),
+    ("int", -42, 4, b"-42"),
+    ("str", "caf\u00e9", 16, "caf\u00e9".encode()),
+)
 
 
 class Interchange(unittest.TestCase):
@@ -52,6 +66,27 @@ class Interchange(unittest.TestCase):
                     stored = self.cli(placement, "set", key, "-", stdin=b"ours " + key[:9].encode())
                     self.assertEqual(stored.returncode, 0, stored.stderr)
                     self.assertEqual(theirs.get(key), b"ours " + key[:9].encode())
+
+    def test_values_have_the_flags_that_the_documentation_says(self):
+        theirs = pylibmc.Client(self.addresses[:1])
+        self.addCleanup(theirs.disconnect_all)
+        for key, value, flags, stored in TYPES:
+            with self.subTest(key):
+                self.assertTrue(theirs.set(key, value))
+                found_flags, found = checks.flags_and_value(self.servers[0], key)
+                self.assertEqual(found_flags, flags)
+                if stored is None:
+                    self.assertEqual(pickle.loads(found), value)
+                else:
+                    self.assertEqual(found, stored)
+                    # And what libcairn stores with these flags is read as that. (A bool comes back as an int.)
+                    checks.store(self.servers[0], "ours", flags, stored)
+                    self.assertIs(type(theirs.get("ours")), type(theirs.get(key)))
+                    self.assertEqual(theirs.get("ours"), value)
+        for value, flags in ((b"x" * 5000, 8), ("x" * 5000, 24)):
+            self.assertTrue(theirs.set("long", value, min_compress_len=100))
+            found_flags, found = checks.flags_and_value(self.servers[0], "long")
+            self.assertEqual((found_flags, zlib.decompress(found)), (flags, b"x" * 5000))
 
     def test_another_ring_is_another_ring(self):
         theirs = pylibmc.Client(self.addresses, behaviors={"ketama": True})

@@ -135,6 +135,22 @@ class ServerCase(unittest.TestCase):
             self.assertEqual(client.ask(b"flush_all\r\n"), b"OK\r\n")
 
 
+def flags_and_value(server, key):
+    """What is stored, as it is on the wire."""
+    with server.connect() as client:
+        words = client.ask(f"get {key}\r\n".encode()).split()
+        if words[0] != b"VALUE":
+            raise AssertionError(f"{key}: {words}")
+        return int(words[2]), client.read_exactly(int(words[3]))
+
+
+def store(server, key, flags, value):
+    with server.connect() as client:
+        answer = client.ask(f"set {key} {flags} 0 {len(value)}\r\n".encode() + value + b"\r\n")
+        if answer != b"STORED\r\n":
+            raise AssertionError(f"{key}: {answer}")
+
+
 def main():
     """Runs the tests of the calling script. Exit code 0, 1 for a failure, 77 when every test was skipped."""
     runner = unittest.main(exit=False, verbosity=2)
