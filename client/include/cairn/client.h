@@ -38,6 +38,13 @@ class AsyncClient;
 ///
 /// A call's work is done by the threads that wait: one of them sends and reads for all, so an
 /// answer costs no switch between threads when one thread asks, and one write when many do.
+///
+/// A Client belongs to the process that made it, and so do its AsyncClients and what is made of
+/// them. After fork() the child has the same connections: whoever of the two asks there may be
+/// given the other's answer. So the child must neither call a Client that was made before nor
+/// destroy it (nor let exit() do so: that would say goodbye on the parent's connections, and wait
+/// for a thread that is the parent's alone); exec() and _exit() are fine, and close all. The parent
+/// goes on as ever. Processes that are forked to do the work make their own Client afterwards.
 class CAIRN_EXPORT Client {
  public:
   /// InvalidArgument when the options contradict themselves. Resolves host names, hence may take as
