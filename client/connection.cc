@@ -18,6 +18,10 @@ namespace {
 // A value with more than this to come is read to where it belongs, without a copy.
 constexpr size_t kDirectReadBytes = size_t{16} * 1024;
 constexpr size_t kIovMax = 64;
+// What every server takes need not be asked about.
+constexpr size_t kLimitMattersFrom = 4096;
+// Whatever the first is answered with, the answer to the second ends it.
+constexpr std::string_view kLimitQuestion = "stats settings\r\nmn\r\n";
 // Rounds of reading before others have their turn.
 constexpr int kReadsMax = 32;
 
@@ -62,6 +66,10 @@ absl::Status Connection::About(const absl::Status& status) const {
 void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
                         Clock::time_point now) {
   Call* const call = part->call;
+  if (part->shape == AnswerShape::kSettings) {
+    if (ending == Ending::kAnswered) server_->LearnLimit(part->lines, now);
+    return call->Unref();
+  }
   if (ending == Ending::kAnswered) {
     CountAnswered(*part, reader_.done(), reader_.refused(), counters_);
   } else {
@@ -122,6 +130,7 @@ void Connection::OnDeadline(Clock::time_point now) {
 }
 
 void Connection::RecordLatency(const Part& part, Clock::time_point now) {
+  if (part.shape == AnswerShape::kSettings) return;
   // A call that began while the driver was at work may be later than `now`.
   const Clock::duration took = std::max(now - part.call->begun, Clock::duration::zero());
   counters_->RecordLatency(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
@@ -172,6 +181,7 @@ void Connection::StartBatch(Clock::time_point now) {
              Ending::kBroken, now);
       continue;
     }
+    if (use_meta && !part->is_read && bytes.size() >= kLimitMattersFrom) AskForLimit();
     // A part with both forms is read by the one that was sent.
     if (!use_meta) part->meta.clear();
     part->sent = true;
@@ -183,6 +193,17 @@ void Connection::StartBatch(Clock::time_point now) {
   pending_.back().ends_batch = true;
   ++batches_;
   if (was_idle) last_progress_ = now;
+}
+
+// In front of what may be too large, so that what comes later need not be sent in vain: once for a
+// connection that was made, and of servers only that speak the meta protocol, since proxies may
+// hang up on the question.
+void Connection::AskForLimit() {
+  if (!server_->ClaimLimitQuestion()) return;
+  Part& part = Call::New()->AddPart(0, AnswerShape::kSettings, false);
+  part.text.Advance(part.text.Extend(kLimitQuestion.size()).Text(kLimitQuestion));
+  sending_.push_back({&part, part.text.view()});
+  pending_.push_back({&part, false});
 }
 
 ssize_t Connection::Send(iovec* pieces, size_t count) {

@@ -118,6 +118,7 @@ class Connection {
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
   void StartBatch(Clock::time_point now);
+  void AskForLimit();
   void Write(Clock::time_point now);
   std::span<char> ReceiveTarget();
   void Read(Clock::time_point now);

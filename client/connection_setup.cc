@@ -248,6 +248,7 @@ void Connection::Ready() {
   if (was_up_) counters_->replaced.Add(1);
   counters_->up.store(was_up_ = true, std::memory_order_relaxed);
   server_->set_dialect(dialect_);
+  server_->ForgetLimit();
 }
 
 }  // namespace cairn

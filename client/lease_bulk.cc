@@ -187,7 +187,8 @@ Step<Client::Leases::Outcomes> Client::Leases::SetMulti(Impl* impl,
       [&](RequestWriter& writer, uint32_t i) {
         writer.Store(request, i);
         return request.key.size() + request.value.size();
-      });
+      },
+      &request);
   // The stores by lock are those that are left.
   struct Left {
     std::vector<size_t> which;

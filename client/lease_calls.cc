@@ -85,10 +85,10 @@ Step<absl::StatusOr<bool>> Client::Leases::Set(Impl* impl, std::string_view key,
     if (absl::Status status = impl->operations().Prepare(&request, &room); !status.ok()) {
       return Done::Over(std::move(status));
     }
-    return Done::Ask(
-        impl->operations().Ask(key, AnswerShape::kWord, false,
-                               [&](RequestWriter& writer) { writer.Store(request, 0); }),
-        SayWhetherDone);
+    return Done::Ask(impl->operations().Ask(
+                         key, AnswerShape::kWord, false,
+                         [&](RequestWriter& writer) { writer.Store(request, 0); }, &request),
+                     SayWhetherDone);
   }
   if (absl::Status status = CheckKey(impl->options().key_prefix, key); !status.ok()) {
     return Done::Over(std::move(status));

@@ -32,9 +32,14 @@ absl::Status Operations::Encode(StoreRequest* request, std::string* room) const 
   return request->value.size() <= options_.value_bytes_max ? absl::OkStatus() : ValueTooLarge();
 }
 
+absl::Status Operations::TooLargeFor(uint16_t server) const {
+  return absl::ResourceExhaustedError(router_.servers()[server]->address() +
+                                      " takes no item as large; it was not sent");
+}
+
 template <typename Write>
 ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read,
-                           const Write& write, Places places) {
+                           const Write& write, Places places, const StoreRequest* stored) {
   ResultImpl result;
   Call& call = *result.call;
   call.answers.resize(1);
@@ -43,7 +48,12 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
     result.Refuse(0, std::move(status));
     return result;
   }
-  RequestWriter writer = WriterFor(&call.AddPart(router_.Route(key, places), shape, is_read));
+  const uint16_t server = router_.Route(key, places);
+  if (stored != nullptr && Refuses(server, *stored)) {
+    result.Refuse(0, TooLargeFor(server));
+    return result;
+  }
+  RequestWriter writer = WriterFor(&call.AddPart(server, shape, is_read));
   write(writer);
   writer.End();
   return result;
@@ -53,7 +63,8 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
 // it the number of all servers for each kind of request.
 template <typename Route, typename Check, typename Write>
 ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape shape, bool is_read,
-                               const RunWave& run, const Check& check, const Write& write) {
+                               const RunWave& run, const Check& check, const Write& write,
+                               const StoreRequest* stored) {
   ResultImpl result;
   Call& call = *result.call;
   call.answers.resize(count);
@@ -71,7 +82,12 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
     size_t used = 0;
     for (; used < chosen.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
-      if (absl::Status refused = check(i); !refused.ok()) {
+      absl::Status refused = check(i);
+      if (stored != nullptr && refused.ok()) {
+        const auto server = static_cast<uint16_t>(chosen[used] % servers);
+        if (Refuses(server, *stored)) refused = TooLargeFor(server);
+      }
+      if (!refused.ok()) {
         result.Refuse(i, std::move(refused));
         continue;
       }
@@ -111,7 +127,8 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
 
 template <typename Check, typename Write>
 ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
-                            const RunWave& run, const Check& check, const Write& write) {
+                            const RunWave& run, const Check& check, const Write& write,
+                            const StoreRequest* stored) {
   return InWaves(
       keys.size(),
       [&](size_t begin, std::span<uint16_t> chosen) {
@@ -130,7 +147,7 @@ ResultImpl Operations::Many(std::span<const std::string_view> keys, AnswerShape 
         absl::Status refused = CheckKey(options_.key_prefix, keys[i]);
         return refused.ok() ? check(i) : refused;
       },
-      write);
+      write, stored);
 }
 
 ResultImpl Operations::Read(std::string_view verb, std::string_view key, Places places) {
@@ -159,7 +176,7 @@ ResultImpl Operations::Store(StoreVerb verb, std::string_view key, std::string_v
   }
   return One(
       key, AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); },
-      places);
+      places, &request);
 }
 
 ResultImpl Operations::Append(StoreVerb verb, std::string_view key, std::string_view value) {
@@ -242,7 +259,8 @@ ResultImpl Operations::StoreManyAs(AnswerShape shape, std::span<const SetItem> i
       [&](RequestWriter& writer, uint32_t i) {
         writer.Store(request, i);
         return request.key.size() + request.value.size();
-      });
+      },
+      &request);
 }
 
 ResultImpl Operations::StoreMany(std::span<const SetItem> items, const WriteOptions& options,
@@ -276,8 +294,9 @@ ResultImpl Operations::TouchMany(std::span<const std::string_view> keys, absl::D
 }
 
 ResultImpl Operations::Ask(std::string_view key, AnswerShape shape, bool is_read,
-                           const std::function<void(RequestWriter&)>& write) {
-  return One(key, shape, is_read, write);
+                           const std::function<void(RequestWriter&)>& write,
+                           const StoreRequest* stored) {
+  return One(key, shape, is_read, write, Places::kAny, stored);
 }
 
 ResultImpl Operations::AskServer(uint16_t server, AnswerShape shape, bool is_read,
@@ -293,8 +312,9 @@ ResultImpl Operations::AskServer(uint16_t server, AnswerShape shape, bool is_rea
 ResultImpl Operations::AskMany(std::span<const std::string_view> keys, AnswerShape shape,
                                bool is_read, const RunWave& run,
                                const std::function<absl::Status(size_t)>& check,
-                               const std::function<size_t(RequestWriter&, uint32_t)>& write) {
-  return Many(keys, shape, is_read, run, check, write);
+                               const std::function<size_t(RequestWriter&, uint32_t)>& write,
+                               const StoreRequest* stored) {
+  return Many(keys, shape, is_read, run, check, write, stored);
 }
 
 ResultImpl Operations::AskEach(std::span<const Asked> asked, AnswerShape shape, bool is_read,
@@ -310,7 +330,7 @@ ResultImpl Operations::AskEach(std::span<const Asked> asked, AnswerShape shape, 
         }
         return kKinds;
       },
-      shape, is_read, {}, check, write);
+      shape, is_read, {}, check, write, nullptr);
 }
 
 // --- What answers say

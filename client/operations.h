@@ -65,14 +65,17 @@ class Operations {
 
   /// Any other request that a RequestWriter has: `write` writes it, for a key's server, a server,
   /// or many keys, as answer i of the call; `check` says why not to, and `write` how many bytes it
-  /// was.
+  /// was. `stored`, if any, is what is written, when it was checked: it is refused when it is more
+  /// than its server takes.
   ResultImpl Ask(std::string_view key, AnswerShape shape, bool is_read,
-                 const std::function<void(RequestWriter&)>& write);
+                 const std::function<void(RequestWriter&)>& write,
+                 const StoreRequest* stored = nullptr);
   ResultImpl AskServer(uint16_t server, AnswerShape shape, bool is_read,
                        const std::function<void(RequestWriter&)>& write);
   ResultImpl AskMany(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
                      const RunWave& run, const std::function<absl::Status(size_t)>& check,
-                     const std::function<size_t(RequestWriter&, uint32_t)>& write);
+                     const std::function<size_t(RequestWriter&, uint32_t)>& write,
+                     const StoreRequest* stored = nullptr);
   /// The same of servers that were chosen, each request only prepared. One part does not have
   /// requests of several kinds: those of which success is told by different words.
   struct Asked {
@@ -93,15 +96,22 @@ class Operations {
   }
   template <typename Write>
   ResultImpl One(std::string_view key, AnswerShape shape, bool is_read, const Write& write,
-                 Places places = Places::kAny);
+                 Places places = Places::kAny, const StoreRequest* stored = nullptr);
   ResultImpl StoreManyAs(AnswerShape shape, std::span<const SetItem> items,
                          const WriteOptions& options, const RunWave& run);
   template <typename Check, typename Write>
   ResultImpl Many(std::span<const std::string_view> keys, AnswerShape shape, bool is_read,
-                  const RunWave& run, const Check& check, const Write& write);
+                  const RunWave& run, const Check& check, const Write& write,
+                  const StoreRequest* stored = nullptr);
   template <typename Route, typename Check, typename Write>
   ResultImpl InWaves(size_t count, const Route& route, AnswerShape shape, bool is_read,
-                     const RunWave& run, const Check& check, const Write& write);
+                     const RunWave& run, const Check& check, const Write& write,
+                     const StoreRequest* stored);
+  bool Refuses(uint16_t server, const StoreRequest& stored) const {
+    return router_.servers()[server]->Refuses(options_.key_prefix.size() + stored.key.size() +
+                                              stored.value.size());
+  }
+  absl::Status TooLargeFor(uint16_t server) const;
 
   const ClientOptions& options_;
   Router& router_;

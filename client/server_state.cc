@@ -1,9 +1,20 @@
 #include "client/server_state.h"
 
 #include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace cairn {
+namespace {
+
+// What counts besides key and value: memcached's header where pointers are short and CAS is off,
+// and CRLF. Usually it is more, and the server says no to the few bytes of difference itself.
+constexpr size_t kItemOverheadMin = 32 + 2;
+constexpr std::chrono::minutes kLimitBelieved{1};
+
+}  // namespace
 
 Clock::duration ToClock(absl::Duration duration) {
   const absl::Duration century = absl::Hours(24) * 36525;
@@ -110,6 +121,54 @@ bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
   fails_ = 0;
   on_trial_ = claimed_ = false;
   return true;
+}
+
+bool ServerState::ClaimLimitQuestion() {
+  if (limit_question_.load(std::memory_order_relaxed) != LimitQuestion::kDue) return false;
+  LimitQuestion due = LimitQuestion::kDue;
+  return limit_question_.compare_exchange_strong(due, LimitQuestion::kAsked,
+                                                 std::memory_order_relaxed);
+}
+
+void ServerState::LearnLimit(std::span<const std::string> settings, Clock::time_point now) {
+  constexpr std::string_view kLimit = "STAT item_size_max ";
+  size_t bytes_max = std::numeric_limits<size_t>::max();
+  for (const std::string& line : settings) {
+    if (line.starts_with(kLimit)) {
+      size_t number = 0;
+      const char* const end = line.data() + line.size();
+      const auto [read_to, error] = std::from_chars(line.data() + kLimit.size(), end, number);
+      if (error == std::errc() && read_to == end && number > kItemOverheadMin) {
+        bytes_max = number - kItemOverheadMin;
+      }
+    }
+    // memcached's proxy hands on what is larger than its own limit.
+    if (line == "STAT proxy_enabled yes") {
+      bytes_max = std::numeric_limits<size_t>::max();
+      break;
+    }
+  }
+  limit_learned_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  item_bytes_max_.store(bytes_max, std::memory_order_relaxed);
+  limit_question_.store(LimitQuestion::kAnswered, std::memory_order_relaxed);
+}
+
+void ServerState::ForgetLimit() {
+  LimitQuestion answered = LimitQuestion::kAnswered;
+  if (limit_question_.compare_exchange_strong(answered, LimitQuestion::kDue,
+                                              std::memory_order_relaxed)) {
+    item_bytes_max_.store(std::numeric_limits<size_t>::max(), std::memory_order_relaxed);
+  }
+}
+
+// Who stores nothing but what is refused never notices that the server has become another one. So
+// now and then it is asked again, and something sent in vain.
+bool ServerState::LimitIsBelieved() {
+  if (troubled()) return false;
+  const Clock::duration learned(limit_learned_.load(std::memory_order_relaxed));
+  if (Clock::now().time_since_epoch() - learned < kLimitBelieved) return true;
+  ForgetLimit();
+  return false;
 }
 
 ServerStatistics ServerState::Statistics(Clock::time_point now) {

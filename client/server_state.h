@@ -2,9 +2,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <ctime>
 #include <functional>
+#include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -67,9 +70,21 @@ class ServerState {
   Dialect dialect() const { return dialect_.load(std::memory_order_relaxed); }
   void set_dialect(Dialect dialect) { dialect_.store(dialect, std::memory_order_relaxed); }
 
+  /// Whether it refuses for certain what has so many bytes of key and value, as it said of itself.
+  bool Refuses(size_t item_bytes) {
+    return item_bytes > item_bytes_max_.load(std::memory_order_relaxed) && LimitIsBelieved();
+  }
+  /// True for one asker, who is to ask for the server's settings.
+  bool ClaimLimitQuestion();
+  /// What it said. Not called when the connection broke over the question, which nobody asks again.
+  void LearnLimit(std::span<const std::string> settings, Clock::time_point now);
+  /// What was connected to may be another program.
+  void ForgetLimit();
+
  private:
   absl::Status AdmitTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginTrial(Clock::time_point now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool LimitIsBelieved();
 
   const Server server_;
   const std::string address_;
@@ -85,6 +100,10 @@ class ServerState {
   // take.
   std::atomic<Clock::rep> avoided_until_{0};
   CounterSet counters_;
+  enum class LimitQuestion : uint8_t { kDue, kAsked, kAnswered };
+  std::atomic<LimitQuestion> limit_question_{LimitQuestion::kDue};
+  std::atomic<size_t> item_bytes_max_{std::numeric_limits<size_t>::max()};
+  std::atomic<Clock::rep> limit_learned_{0};
 
   absl::Mutex mutex_;
   uint32_t fails_ ABSL_GUARDED_BY(mutex_) = 0;

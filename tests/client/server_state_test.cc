@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <string>
+#include <vector>
 
 #include "tests/catch.h"
 
@@ -197,6 +198,36 @@ TEST_CASE("without max_fails a server is never left alone", "[client]") {
   CHECK(server.standing() == Standing::kWell);
   CHECK(server.Admits());
   CHECK(server.state.Statistics(server.now).last_failure == "it broke");
+}
+
+TEST_CASE("a server's limit is asked for by one, and believed for a while", "[client]") {
+  Watched server;
+  const std::vector<std::string> settings = {"STAT item_size_max 16384"};
+  CHECK_FALSE(server.state.Refuses(size_t{1} << 40));
+  CHECK(server.state.ClaimLimitQuestion());
+  CHECK_FALSE(server.state.ClaimLimitQuestion());
+  CHECK_FALSE(server.state.Refuses(size_t{1} << 40));
+  server.state.LearnLimit(settings, Clock::now());
+  CHECK(server.state.Refuses(16384 - 33));
+  CHECK_FALSE(server.state.Refuses(16384 - 34));
+  CHECK_FALSE(server.state.ClaimLimitQuestion());
+
+  // A connection was made.
+  server.state.ForgetLimit();
+  CHECK_FALSE(server.state.Refuses(size_t{1} << 20));
+  CHECK(server.state.ClaimLimitQuestion());
+  // Another one, while the question is under way.
+  server.state.ForgetLimit();
+  CHECK_FALSE(server.state.ClaimLimitQuestion());
+  // Of long ago: what is sent next asks again.
+  server.state.LearnLimit(settings, Clock::now() - std::chrono::hours(1));
+  CHECK_FALSE(server.state.Refuses(size_t{1} << 20));
+  CHECK(server.state.ClaimLimitQuestion());
+  server.state.LearnLimit(settings, Clock::now());
+  CHECK(server.state.Refuses(size_t{1} << 20));
+  // Whoever answers when it is back may be another one.
+  server.FailOften();
+  CHECK_FALSE(server.state.Refuses(size_t{1} << 20));
 }
 
 }  // namespace cairn

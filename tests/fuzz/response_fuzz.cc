@@ -17,8 +17,11 @@ constexpr std::string_view kKeys[] = {"a", "key", "b", "user:42"};
 void Ask(Call& call, uint8_t kind, Dialect dialect) {
   call.answers.resize(std::size(kKeys));
   const AnswerShape shapes[] = {AnswerShape::kValues, AnswerShape::kWord,  AnswerShape::kNumber,
-                                AnswerShape::kLines,  AnswerShape::kLease, AnswerShape::kQuiet};
-  const AnswerShape shape = shapes[kind % std::size(shapes)];
+                                AnswerShape::kLines,  AnswerShape::kLease, AnswerShape::kQuiet,
+                                AnswerShape::kSettings};
+  AnswerShape shape = shapes[kind % std::size(shapes)];
+  // Not asked in packets.
+  if (shape == AnswerShape::kSettings && dialect == Dialect::kBinary) shape = AnswerShape::kLines;
   Part& part = call.AddPart(0, shape, shape == AnswerShape::kValues);
   RequestWriter writer(&part, "", dialect);
   for (uint32_t i = 0; i < std::size(kKeys); ++i) {
@@ -39,6 +42,8 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
         break;
       case AnswerShape::kLines:
         if (i == 0) writer.Line("stats", "", i);
+        break;
+      case AnswerShape::kSettings:
         break;
     }
   }

@@ -123,9 +123,10 @@ struct ClientOptions {
   /// Hears of every request (cairn/tracing.h). Null: nobody, which costs nothing.
   std::shared_ptr<Tracer> tracer;
 
-  /// A larger value is refused before it is sent; what counts is what is sent, i.e. after
-  /// compression. One setting for all servers: the smallest -I of theirs, less what an item needs
-  /// besides.
+  /// A larger value is refused before it is sent, to whichever server; what counts is what is sent,
+  /// i.e. after compression. Servers that speak the meta protocol are also asked for their own -I,
+  /// along with the first value of 4 KB or more, and what one of them refuses for certain is not
+  /// sent to it from then on.
   size_t value_bytes_max = size_t{1024} * 1024 - 512;
 };
 

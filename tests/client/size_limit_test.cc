@@ -1,0 +1,224 @@
+// Values that are larger than their server takes are not sent to it, once it has said so.
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cairn/async.h"
+#include "cairn/client.h"
+#include "tests/catch.h"
+#include "tests/client/connect.h"
+#include "tests/client/one_server.h"
+#include "tests/client/server_process.h"
+#include "tests/client/wait.h"
+
+namespace cairn {
+namespace {
+
+constexpr size_t kLarge = 5000;  // a server is asked for its limit along with such a value
+constexpr size_t kPoolsMax = size_t{8} << 20;
+
+ClientOptions OptionsOf(const Server& server) {
+  ClientOptions options = PatientOptions(server);
+  options.value_bytes_max = kPoolsMax;
+  return options;
+}
+
+int64_t Stat(Client& client, std::string_view name) {
+  const auto stats = client.Stats(0).value();
+  for (const auto& [stat, value] : stats) {
+    if (stat == name) return std::stoll(value);
+  }
+  return -1;
+}
+
+// The longest value that the server takes, from a client that never asks.
+size_t LongestTaken(const Server& server, const std::string& key) {
+  ClientOptions options = OptionsOf(server);
+  options.protocol = ClientOptions::Protocol::kText;
+  const auto client = Connect(options);
+  size_t taken = 1;
+  size_t refused = size_t{4} << 20;
+  while (refused - taken > 1) {
+    const size_t bytes = (taken + refused) / 2;
+    const absl::Status status = client->Set(key, std::string(bytes, 'x'));
+    REQUIRE((status.ok() || absl::IsResourceExhausted(status)));
+    (status.ok() ? taken : refused) = bytes;
+  }
+  return taken;
+}
+
+// A peer that speaks meta, stores everything and answers the question with `settings`, or hangs up
+// on it on its first connections.
+struct Storing {
+  explicit Storing(const std::string& settings, int hangs_up = 0, uint16_t port = 0)
+      : peer(
+            [this, settings, hangs_up](Conversation& conversation, int number) {
+              for (std::string line = conversation.Line(); !line.empty();
+                   line = conversation.Line()) {
+                if (line == "version") conversation.Send("VERSION 1.6.45\r\n");
+                if (line == "mn") conversation.Send("MN\r\n");
+                if (line == "stats settings") {
+                  ++asked;
+                  if (number < hangs_up) return;
+                  conversation.Send(settings);
+                }
+                if (line.starts_with("ms ")) {
+                  const std::string rest = line.substr(line.find(' ', 3) + 1);
+                  conversation.Skip(std::stoul(rest) + 2);
+                  ++stored;
+                  conversation.Send("HD\r\n");
+                }
+              }
+            },
+            port) {}
+
+  std::atomic<int> asked{0};
+  std::atomic<int> stored{0};
+  ScriptedPeer peer;
+};
+
+}  // namespace
+
+TEST_CASE("what a server takes is sent to it, and nothing that is far too large", "[client]") {
+  const std::string program = GENERATE("cairnd", "memcached");
+  const std::string limit = GENERATE("16k", "512k", "2m");
+  INFO(program << " -I " << limit);
+  // It does not start with that, or falls over when its chunks are made as small.
+  if (program == "memcached" && limit == "16k") return;
+  ServerProcess server(program, {"-I", limit});
+  if (!server.running()) {
+    WARN("skipped: " << program << " is not installed");
+    return;
+  }
+  const std::string key = GENERATE(as<std::string>(), "k", std::string(200, 'k'));
+  const size_t longest = LongestTaken(server.server(), key);
+  const auto client = Connect(OptionsOf(server.server()));
+  REQUIRE(client->Set(key, std::string(kLarge, 'x')).ok());
+
+  CHECK(absl::IsResourceExhausted(client->Set(key, std::string(longest + 1, 'x'))));
+  CHECK(client->Set(key, std::string(longest, 'x')).ok());
+  // The header that memcached counts, and flags.
+  const std::string large(longest + 40, 'x');
+  const std::string_view small = "small";
+  const int64_t before = Stat(*client, "bytes_read");
+  const SetItem items[] = {{key, large}, {"other", small}};
+  CHECK(absl::IsResourceExhausted(client->Set(key, large)));
+  CHECK(absl::IsResourceExhausted(client->Add(key, large).status()));
+  CHECK(absl::IsResourceExhausted(client->Append(key, large).status()));
+  CHECK(absl::IsResourceExhausted(client->CompareAndSwap(key, large, 1).status()));
+  CHECK(absl::IsResourceExhausted(client->SetAll(items)));
+  CHECK(absl::IsResourceExhausted(Wait(client->Async().Set(key, large))));
+  const MultiWriteResult multi = client->SetMulti(items);
+  CHECK(absl::IsResourceExhausted(multi.status(0)));
+  CHECK(multi.done(1));
+  const std::string lease_key = "l" + key.substr(1);
+  const LeasedItem leased = client->GetWithLease(lease_key).value();
+  REQUIRE(leased.token.held());
+  const LeasedStore stores[] = {{lease_key, large, leased.token}};
+  CHECK(absl::IsResourceExhausted(client->SetWithLease(lease_key, large, leased.token).status()));
+  CHECK(absl::IsResourceExhausted(client->SetMultiWithLease(stores)[0].status()));
+  CHECK(Stat(*client, "bytes_read") - before < 4000);
+  // What was stored is still there.
+  CHECK(client->Get(key).value().value().size() == longest);
+}
+
+TEST_CASE("servers with limits of their own have one each", "[client]") {
+  ServerProcess small("cairnd", {"-I", "16k"});
+  ServerProcess large("cairnd", {"-I", "2m"});
+  ClientOptions options = OptionsOf(small.server());
+  options.servers.push_back(large.server());
+  const auto client = Connect(options);
+  std::vector<std::string> keys;
+  const std::string value(100'000, 'x');
+  for (int i = 0; i < 20; ++i) {
+    keys.push_back("key:" + std::to_string(i));
+    REQUIRE(client->Set(keys.back(), std::string(kLarge, 'x')).ok());
+  }
+  for (const std::string& key : keys) {
+    CHECK(client->Set(key, value).ok() == (client->ServerOf(key) == 1));
+  }
+  CHECK(client->Stats()[0].bytes_sent < 200'000);
+}
+
+TEST_CASE("a limit is asked for when it may matter, and once", "[client]") {
+  Storing storing("STAT item_size_max 16384\r\nEND\r\n");
+  const auto client = Connect(OptionsOf(storing.peer.server()));
+  REQUIRE(client->Set("k", "small").ok());
+  REQUIRE(client->SetMulti(std::vector<SetItem>(10, {"k", "small"})).done(9));
+  CHECK(storing.asked == 0);
+  // What goes along with the question is not judged by its answer.
+  CHECK(client->Set("k", std::string(20'000, 'x')).ok());
+  CHECK(storing.asked == 1);
+  CHECK(storing.stored == 12);
+  CHECK(absl::IsResourceExhausted(client->Set("k", std::string(20'000, 'x'))));
+  CHECK(client->Set("k", std::string(16'000, 'x')).ok());
+  CHECK(storing.asked == 1);
+  CHECK(storing.stored == 13);
+}
+
+TEST_CASE("a strange answer about limits changes nothing", "[client]") {
+  const std::string answer = GENERATE(
+      as<std::string>(), "ERROR\r\n", "SERVER_ERROR what\r\n", "CLIENT_ERROR no\r\n", "END\r\n", "",
+      "STAT item_size_max many\r\nEND\r\n", "STAT item_size_max \r\nEND\r\n",
+      "STAT item_size_max 0\r\nEND\r\n", "STAT item_size_max -1\r\nEND\r\n",
+      "STAT item_size_max 99999999999999999999999\r\nEND\r\n", "HD\r\nVALUE k 0 1\r\nx\r\nEND\r\n",
+      // A proxy's own limit is not its servers'.
+      "STAT item_size_max 16384\r\nSTAT proxy_enabled yes\r\nEND\r\n",
+      "STAT proxy_enabled yes\r\nSTAT item_size_max 16384\r\nEND\r\n");
+  INFO(answer);
+  Storing storing(answer);
+  const auto client = Connect(OptionsOf(storing.peer.server()));
+  for (int i = 0; i < 3; ++i) CHECK(client->Set("k", std::string(20'000, 'x')).ok());
+  CHECK(storing.asked == 1);
+  CHECK(storing.stored == 3);
+  CHECK(storing.peer.connections() == 1);
+  CHECK(client->Stats()[0].written == 3);
+}
+
+TEST_CASE("a peer that hangs up on the question is not asked again", "[client]") {
+  Storing storing("", 1);
+  const auto client = Connect(OptionsOf(storing.peer.server()));
+  REQUIRE(client->Set("k", "small").ok());
+  CHECK(absl::IsUnavailable(client->Set("k", std::string(20'000, 'x'))));
+  for (int i = 0; i < 3; ++i) CHECK(client->Set("k", std::string(20'000, 'x')).ok());
+  CHECK(storing.asked == 1);
+  CHECK(storing.peer.connections() == 2);
+}
+
+TEST_CASE("a server that comes back may have another limit", "[client]") {
+  auto storing = std::make_unique<Storing>("STAT item_size_max 16384\r\nEND\r\n");
+  const Server server = storing->peer.server();
+  const auto client = Connect(OptionsOf(server));
+  REQUIRE(client->Set("k", std::string(kLarge, 'x')).ok());
+  CHECK(absl::IsResourceExhausted(client->Set("k", std::string(20'000, 'x'))));
+  storing.reset();
+  storing = std::make_unique<Storing>("STAT item_size_max 65536\r\nEND\r\n", 0, server.port);
+  while (!client->Set("k", "small").ok()) std::this_thread::yield();
+  CHECK(client->Set("k", std::string(20'000, 'x')).ok());
+  CHECK(client->Set("k", std::string(60'000, 'x')).ok());
+  CHECK(absl::IsResourceExhausted(client->Set("k", std::string(70'000, 'x'))));
+  CHECK(storing->asked == 1);
+}
+
+TEST_CASE("with classic text no server is asked for its limit", "[client]") {
+  std::atomic<int> asked{0};
+  ScriptedPeer peer([&asked](Conversation& conversation, int) {
+    for (std::string line = conversation.Line(); !line.empty(); line = conversation.Line()) {
+      if (line.starts_with("stats")) ++asked;
+      if (line == "version") conversation.Send("VERSION 1.4.5\r\n");
+      if (line.starts_with("set ")) {
+        conversation.Skip(20'002);
+        conversation.Send("STORED\r\n");
+      }
+    }
+  });
+  ClientOptions options = OptionsOf(peer.server());
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const auto client = Connect(options);
+  for (int i = 0; i < 3; ++i) CHECK(client->Set("k", std::string(20'000, 'x')).ok());
+  CHECK(asked == 0);
+}
+
+}  // namespace cairn
