@@ -175,7 +175,8 @@ Connection* Channel::ToReceiveFrom(const Call& call, Clock::time_point now,
   }
   Connection* first_two[2] = {};
   size_t count = 0;
-  for (const Part& part : call.parts) {
+  for (size_t i = 0; i < call.submitted; ++i) {  // not those of waves to come
+    const Part& part = call.parts[i];
     if (part.done.load(std::memory_order_relaxed)) continue;
     Connection* const connection = connections_[part.server].get();
     if (!connection->only_awaits()) return nullptr;
