@@ -59,8 +59,9 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
   return result;
 }
 
-// `route(begin, places)` says where the keys from `begin` on have their place: a server, and with
-// it the number of all servers for each kind of request.
+// `route(begin, chosen)` says where the keys from `begin` on have their place: a server, plus the
+// number of all servers for each kind of request before its own. It returns how many kinds there
+// are.
 template <typename Route, typename Check, typename Write>
 ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape shape, bool is_read,
                                const RunWave& run, const Check& check, const Write& write,

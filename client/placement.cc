@@ -1,7 +1,6 @@
 #include "cairn/placement.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "client/chooser.h"
@@ -11,6 +10,7 @@ namespace {
 
 using Scheme = PlacementOptions::Scheme;
 
+constexpr size_t kServersMax = 10'000;
 constexpr uint32_t kWeightMax = 65535;
 
 bool IsRendezvous(Scheme scheme) {
@@ -21,8 +21,8 @@ bool IsRendezvous(Scheme scheme) {
 absl::Status Check(std::span<const Server> servers, const PlacementOptions& options,
                    const std::vector<bool>& live) {
   if (servers.empty()) return absl::InvalidArgumentError("no servers to place keys on");
-  if (servers.size() > std::numeric_limits<uint16_t>::max()) {
-    return absl::InvalidArgumentError("more than 65,535 servers");
+  if (servers.size() > kServersMax) {
+    return absl::InvalidArgumentError("more than 10,000 servers");
   }
   for (const Server& server : servers) {
     if (server.weight > kWeightMax) {

@@ -107,7 +107,7 @@ struct CAIRN_EXPORT PlacementOptions {
 /// after Thaler and Ravishankar, weights after Schindelhauer and Schomaker.
 class CAIRN_EXPORT Placement {
  public:
-  /// InvalidArgument without servers, with more than 65,535, with a weight above 65,535, or a
+  /// InvalidArgument without servers, with more than 10,000, with a weight above 65,535, or a
   /// hash tag that is not two characters. A weight of 0 counts as 1. Servers that are not `live`
   /// (empty: all are) take no keys; at least one has to live. With rings and rendezvous the others
   /// take keys as if they were alone. With modula, where that would move most of them, every key
