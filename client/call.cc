@@ -68,7 +68,7 @@ size_t Part::Clear() {
   lines.clear();
   errors.clear();
   operation = Operation::kAskServer;
-  is_read = sent = sent_again = spoke_meta = false;
+  is_read = sent = sent_again = spoke_meta = stores_large = false;
   opaque = quiet_keys = 0;
   success = {};
   status = absl::OkStatus();

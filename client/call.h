@@ -104,6 +104,9 @@ struct Part {
   bool sent = false;  ///< Begun to be, at least.
   bool sent_again = false;
   bool spoke_meta = false;  ///< `meta` was sent.
+  /// A value among those that it stores has this size or more, and may be too large.
+  bool stores_large = false;
+  static constexpr size_t kLargeFrom = 4096;
   /// The requests in either dialect. Reads have the text only, which every server takes. With
   /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the
   /// number of keys before it more.

@@ -18,8 +18,6 @@ namespace {
 // A value with more than this to come is read to where it belongs, without a copy.
 constexpr size_t kDirectReadBytes = size_t{16} * 1024;
 constexpr size_t kIovMax = 64;
-// What every server takes need not be asked about.
-constexpr size_t kLimitMattersFrom = 4096;
 // Whatever the first is answered with, the answer to the second ends it.
 constexpr std::string_view kLimitQuestion = "stats settings\r\nmn\r\n";
 // Rounds of reading before others have their turn.
@@ -68,6 +66,7 @@ void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
   Call* const call = part->call;
   if (part->shape == AnswerShape::kSettings) {
     if (ending == Ending::kAnswered) server_->LearnLimit(part->lines, now);
+    if (ending == Ending::kCancelled) server_->GiveUpLimitQuestion();
     return call->Unref();
   }
   if (ending == Ending::kAnswered) {
@@ -181,7 +180,7 @@ void Connection::StartBatch(Clock::time_point now) {
              Ending::kBroken, now);
       continue;
     }
-    if (use_meta && !part->is_read && bytes.size() >= kLimitMattersFrom) AskForLimit();
+    if (use_meta && part->stores_large) AskForLimit();
     // A part with both forms is read by the one that was sent.
     if (!use_meta) part->meta.clear();
     part->sent = true;
@@ -195,8 +194,8 @@ void Connection::StartBatch(Clock::time_point now) {
   if (was_idle) last_progress_ = now;
 }
 
-// In front of what may be too large, so that what comes later need not be sent in vain: once for a
-// connection that was made, and of servers only that speak the meta protocol, since proxies may
+// In front of what may be too large, so that what comes later need not be sent in vain: once, until
+// a connection is made again, and of servers only that speak the meta protocol, since proxies may
 // hang up on the question.
 void Connection::AskForLimit() {
   if (!server_->ClaimLimitQuestion()) return;

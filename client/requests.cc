@@ -124,6 +124,7 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
   const StoreWords words = WordsOf(request.verb);
   part_->operation = words.operation;
+  if (request.value.size() >= Part::kLargeFrom) part_->stores_large = true;
   if (dialect_ == Dialect::kBinary) return BinaryStore(request, answer);
   const int64_t exptime = Capped(request.exptime);
   const bool quiet = part_->shape == AnswerShape::kQuiet;

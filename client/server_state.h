@@ -76,6 +76,10 @@ class ServerState {
   }
   /// True for one asker, who is to ask for the server's settings.
   bool ClaimLimitQuestion();
+  /// The question was not asked to the end, for reasons of our own: the next may ask.
+  void GiveUpLimitQuestion() {
+    limit_question_.store(LimitQuestion::kDue, std::memory_order_relaxed);
+  }
   /// What it said. Not called when the connection broke over the question, which nobody asks again.
   void LearnLimit(std::span<const std::string> settings, Clock::time_point now);
   /// What was connected to may be another program.

@@ -1,4 +1,6 @@
 // Values that are larger than their server takes are not sent to it, once it has said so.
+#include <event2/event.h>
+
 #include <atomic>
 #include <memory>
 #include <string>
@@ -50,11 +52,12 @@ size_t LongestTaken(const Server& server, const std::string& key) {
 }
 
 // A peer that speaks meta, stores everything and answers the question with `settings`, or hangs up
-// on it on its first connections.
+// on it, or says nothing any more, on its first connections.
 struct Storing {
-  explicit Storing(const std::string& settings, int hangs_up = 0, uint16_t port = 0)
+  explicit Storing(const std::string& settings, int hangs_up = 0, uint16_t port = 0,
+                   int keeps_silent = 0)
       : peer(
-            [this, settings, hangs_up](Conversation& conversation, int number) {
+            [this, settings, hangs_up, keeps_silent](Conversation& conversation, int number) {
               for (std::string line = conversation.Line(); !line.empty();
                    line = conversation.Line()) {
                 if (line == "version") conversation.Send("VERSION 1.6.45\r\n");
@@ -62,8 +65,10 @@ struct Storing {
                 if (line == "stats settings") {
                   ++asked;
                   if (number < hangs_up) return;
+                  while (number < keeps_silent && !conversation.Line().empty()) continue;
                   conversation.Send(settings);
                 }
+                if (line.starts_with("md ")) conversation.Send("HD\r\n");
                 if (line.starts_with("ms ")) {
                   const std::string rest = line.substr(line.find(' ', 3) + 1);
                   conversation.Skip(std::stoul(rest) + 2);
@@ -146,16 +151,17 @@ TEST_CASE("a limit is asked for when it may matter, and once", "[client]") {
   Storing storing("STAT item_size_max 16384\r\nEND\r\n");
   const auto client = Connect(OptionsOf(storing.peer.server()));
   REQUIRE(client->Set("k", "small").ok());
-  REQUIRE(client->SetMulti(std::vector<SetItem>(10, {"k", "small"})).done(9));
+  REQUIRE(client->SetMulti(std::vector<SetItem>(1000, {"k", "small"})).done(999));
+  REQUIRE(client->DeleteMulti(std::vector<std::string_view>(1000, "k")).done(999));
   CHECK(storing.asked == 0);
   // What goes along with the question is not judged by its answer.
   CHECK(client->Set("k", std::string(20'000, 'x')).ok());
   CHECK(storing.asked == 1);
-  CHECK(storing.stored == 12);
+  CHECK(storing.stored == 1002);
   CHECK(absl::IsResourceExhausted(client->Set("k", std::string(20'000, 'x'))));
   CHECK(client->Set("k", std::string(16'000, 'x')).ok());
   CHECK(storing.asked == 1);
-  CHECK(storing.stored == 13);
+  CHECK(storing.stored == 1003);
 }
 
 TEST_CASE("a strange answer about limits changes nothing", "[client]") {
@@ -185,6 +191,22 @@ TEST_CASE("a peer that hangs up on the question is not asked again", "[client]")
   for (int i = 0; i < 3; ++i) CHECK(client->Set("k", std::string(20'000, 'x')).ok());
   CHECK(storing.asked == 1);
   CHECK(storing.peer.connections() == 2);
+}
+
+TEST_CASE("a question that was given up is asked again", "[client]") {
+  Storing storing("STAT item_size_max 16384\r\nEND\r\n", 0, 0, /*keeps_silent=*/1);
+  const auto client = Connect(OptionsOf(storing.peer.server()));
+  const std::string large(20'000, 'x');
+  event_base* const base = event_base_new();
+  {
+    AsyncClient gives_up(client.get(), base);
+    gives_up.Set("k", large).Then([](const absl::Status&) {});
+    while (storing.asked == 0) event_base_loop(base, EVLOOP_NONBLOCK);
+  }
+  event_base_free(base);
+  CHECK(client->Set("k", large).ok());
+  CHECK(storing.asked == 2);
+  CHECK(absl::IsResourceExhausted(client->Set("k", large)));
 }
 
 TEST_CASE("a server that comes back may have another limit", "[client]") {
