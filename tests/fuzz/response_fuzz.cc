@@ -16,8 +16,8 @@ constexpr std::string_view kKeys[] = {"a", "key", "b", "user:42"};
 
 void Ask(Call& call, uint8_t kind, Dialect dialect) {
   call.answers.resize(std::size(kKeys));
-  const AnswerShape shapes[] = {AnswerShape::kValues, AnswerShape::kWord,  AnswerShape::kNumber,
-                                AnswerShape::kLines,  AnswerShape::kLease, AnswerShape::kQuiet,
+  const AnswerShape shapes[] = {AnswerShape::kValues,  AnswerShape::kWord,  AnswerShape::kNumber,
+                                AnswerShape::kLines,   AnswerShape::kLease, AnswerShape::kQuiet,
                                 AnswerShape::kSettings};
   AnswerShape shape = shapes[kind % std::size(shapes)];
   // Not asked in packets.
