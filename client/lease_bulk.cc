@@ -117,8 +117,7 @@ Step<Client::Leases::Items> Client::Leases::OnAsked(const std::shared_ptr<Asking
     asked.push_back({servers[n], static_cast<uint16_t>(asking->spoilt[n].cas == 0 ? 0 : 1)});
   }
   ResultImpl removal = asking->impl->operations().AskEach(
-      asked, AnswerShape::kWord, false, [](size_t) { return absl::OkStatus(); },
-      [&](RequestWriter& writer, uint32_t n) {
+      asked, AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t n) {
         const uint64_t cas = asking->spoilt[n].cas;
         if (cas == 0) {
           writer.Delete(keys[n], n);
@@ -303,8 +302,7 @@ Step<Client::Leases::Outcomes> Client::Leases::ReleaseMulti(Impl* impl,
     asked.push_back({servers[n], static_cast<uint16_t>(stale ? 1 : 0)});
   }
   ResultImpl request = impl->operations().AskEach(
-      asked, AnswerShape::kWord, false, [](size_t) { return absl::OkStatus(); },
-      [&](RequestWriter& writer, uint32_t n) {
+      asked, AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t n) {
         const LeaseToken& token = leases[which[n]].token;
         if (token.kind_ == Kind::kStale) {
           writer.GiveBackStale(keys[n], token.cas_, n);

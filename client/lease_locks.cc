@@ -31,9 +31,6 @@ std::string LockKey(std::string_view prefix, std::string_view key) {
 
 uint64_t IdOfLock(std::string_view lock) { return std::hash<std::string_view>()(lock) | 1; }
 
-// Of a key that was checked.
-absl::Status MayBeAsked(size_t) { return absl::OkStatus(); }
-
 std::string_view ValueOf(const Answer& answer) { return {answer.data, answer.size}; }
 
 template <typename Locks>
@@ -46,7 +43,7 @@ std::vector<Asked> ServersOf(const Locks& locks) {
 
 template <typename Locks>
 ResultImpl ReadLocks(Operations& operations, const Locks& locks) {
-  return operations.AskEach(ServersOf(locks), AnswerShape::kValues, true, MayBeAsked,
+  return operations.AskEach(ServersOf(locks), AnswerShape::kValues, true,
                             [&](RequestWriter& writer, uint32_t i) {
                               writer.Read("gets", locks[i].key, i);
                               return locks[i].key.size();
@@ -82,7 +79,7 @@ Step<Client::Leases::Outcomes> Client::Leases::RemoveLocks(Impl* impl, std::vect
     }
     if (held.empty()) return Removed::Over(std::move(outcomes));
     ResultImpl removal = impl->operations().AskEach(
-        servers, AnswerShape::kWord, false, MayBeAsked, [&](RequestWriter& writer, uint32_t n) {
+        servers, AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t n) {
           const size_t i = held[n];
           writer.DeleteIf(locks[i].key, read.call->answers[i].number, n);
           return locks[i].key.size();
@@ -101,7 +98,7 @@ ResultImpl Client::Leases::DeleteLocks(Impl* impl, std::span<const std::string_v
   std::vector<Lock> locks;
   locks.reserve(keys.size());
   for (const std::string_view key : keys) locks.push_back(LockOf(impl, key, {}));
-  return impl->operations().AskEach(ServersOf(locks), AnswerShape::kWord, false, MayBeAsked,
+  return impl->operations().AskEach(ServersOf(locks), AnswerShape::kWord, false,
                                     [&](RequestWriter& writer, uint32_t i) {
                                       writer.Delete(locks[i].key, i);
                                       return locks[i].key.size();
@@ -120,8 +117,7 @@ struct Client::Leases::Contest : std::enable_shared_from_this<Contest> {
   ResultImpl AddLocks(absl::Duration lease) const {
     const int64_t exptime = ExptimeOf(lease, absl::Now());
     return impl->operations().AskEach(
-        ServersOf(locks), AnswerShape::kWord, false, MayBeAsked,
-        [&](RequestWriter& writer, uint32_t i) {
+        ServersOf(locks), AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t i) {
           const Lock& lock = locks[i];
           writer.Store({StoreVerb::kAdd, lock.key, lock.token, 0, exptime, 0}, i);
           return lock.key.size() + lock.token.size();
@@ -142,7 +138,7 @@ struct Client::Leases::Contest : std::enable_shared_from_this<Contest> {
     for (size_t n = 0; n < asked.size(); ++n) {
       servers.push_back({added[n] ? *home++ : locks[asked[n]].server});
     }
-    return impl->operations().AskEach(servers, AnswerShape::kValues, true, MayBeAsked,
+    return impl->operations().AskEach(servers, AnswerShape::kValues, true,
                                       [&](RequestWriter& writer, uint32_t n) {
                                         const size_t i = asked[n];
                                         const std::string& key = added[n] ? keys[i] : locks[i].key;

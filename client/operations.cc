@@ -319,7 +319,6 @@ ResultImpl Operations::AskMany(std::span<const std::string_view> keys, AnswerSha
 }
 
 ResultImpl Operations::AskEach(std::span<const Asked> asked, AnswerShape shape, bool is_read,
-                               const std::function<absl::Status(size_t)>& check,
                                const std::function<size_t(RequestWriter&, uint32_t)>& write) {
   const size_t servers = router_.servers().size();
   return InWaves(
@@ -331,7 +330,7 @@ ResultImpl Operations::AskEach(std::span<const Asked> asked, AnswerShape shape, 
         }
         return kKinds;
       },
-      shape, is_read, {}, check, write, nullptr);
+      shape, is_read, {}, [](size_t) { return absl::OkStatus(); }, write, nullptr);
 }
 
 // --- What answers say

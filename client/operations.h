@@ -76,15 +76,15 @@ class Operations {
                      const RunWave& run, const std::function<absl::Status(size_t)>& check,
                      const std::function<size_t(RequestWriter&, uint32_t)>& write,
                      const StoreRequest* stored = nullptr);
-  /// The same of servers that were chosen, each request only prepared. One part does not have
-  /// requests of several kinds: those of which success is told by different words.
+  /// The same of servers that were chosen, about keys that were checked, and each request only
+  /// prepared. One part does not have requests of several kinds: those of which success is told by
+  /// different words.
   struct Asked {
     uint16_t server = 0;
     uint16_t kind = 0;  ///< Below kKinds.
   };
   static constexpr size_t kKinds = 2;
   ResultImpl AskEach(std::span<const Asked> asked, AnswerShape shape, bool is_read,
-                     const std::function<absl::Status(size_t)>& check,
                      const std::function<size_t(RequestWriter&, uint32_t)>& write);
 
  private:

@@ -52,7 +52,7 @@ class Connection {
   /// Goes on where the last turn left off: see Worker::ComeBackTo.
   void ComeBack();
   /// Serves what was handed to Worker::ServeLater. An answer that fits `room` is put there for
-  /// SendAnswer instead of being sent, and its length returned; 0: there is nothing to send.
+  /// SendAnswer instead of being sent, and its length returned; 0: nothing waits to be sent.
   size_t ServeBatched(std::string_view input, std::span<char> room);
   void SendAnswer(std::string_view answer);
 
