@@ -43,6 +43,9 @@ class Views(unittest.TestCase):
         client.close()
 
     def test_top_shows_rates(self):
+        for server in self.servers:
+            # memcached counts an item that is being replaced as none for a moment.
+            checks.store(server, "stays", 0, b"x")
         self.over = threading.Event()
         threads = [threading.Thread(target=self.traffic, args=(server,)) for server in self.servers]
         for thread in threads:
