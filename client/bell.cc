@@ -16,20 +16,21 @@ namespace {
 
 using std::chrono::microseconds;
 
-// Where it works the answers are there the second time.
-constexpr int kYields = 4;
 constexpr microseconds kHelpedGains(3);
 constexpr microseconds kInVainLoses(2);
 // A thread that makes a call has the processor for some microseconds, others may for milliseconds.
 constexpr microseconds kUsual(300);
 constexpr microseconds kUsualEach(20);
 constexpr int kPauses = 100;
+constexpr std::chrono::milliseconds kPauseMax(500);
 
 }  // namespace
 
-bool Yielding::IsWorthIt(Clock::time_point now) const {
-  return credit_.load(std::memory_order_relaxed) > Clock::duration::zero() ||
-         now >= not_before_.load(std::memory_order_relaxed);
+bool Yielding::IsWorthIt(Clock::time_point now) {
+  if (credit_.load(std::memory_order_relaxed) > Clock::duration::zero()) return true;
+  if (now < not_before_.load(std::memory_order_relaxed)) return false;
+  credit_.store(trial_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  return true;
 }
 
 void Yielding::Learn(bool helped, Clock::time_point now, Clock::duration took, int crowd) {
@@ -41,7 +42,10 @@ void Yielding::Learn(bool helped, Clock::time_point now, Clock::duration took, i
   // As a rule nothing changes, and processors go on sharing the cache line.
   if (after != before) credit_.store(after, std::memory_order_relaxed);
   if (after == Clock::duration::zero()) {
-    not_before_.store(now + (lost + kInVainLoses) * kPauses, std::memory_order_relaxed);
+    const Clock::duration trial = kInVainLoses * (2 * crowd + 1);  // two rounds of the crowd
+    trial_.store(trial, std::memory_order_relaxed);
+    not_before_.store(now + std::min<Clock::duration>((lost + trial) * kPauses, kPauseMax),
+                      std::memory_order_relaxed);
   }
 }
 
@@ -58,29 +62,11 @@ void Bell::Ring(uint32_t bits) {
           nullptr, bits);
 }
 
-bool Bell::WaitUntil(Waiter& waiter, Clock::time_point deadline) {
-  Waiter::State state = waiter.state.load(std::memory_order_acquire);
-  if (state == Waiter::State::kAwake) {
-    if (LetOthersRun(waiter)) return true;
-    waiter.state.compare_exchange_strong(state, Waiter::State::kAsleep, std::memory_order_acq_rel);
-  }
-  return state == Waiter::State::kSummoned || SleepUntil(waiter, deadline);
-}
+void Bell::Yield() { sched_yield(); }
 
-bool Bell::LetOthersRun(Waiter& waiter) {
-  const Clock::time_point begin = Clock::now();
-  if (!yielding_.IsWorthIt(begin)) return false;
-  bool summoned = false;
-  for (int i = 0; i < kYields && !summoned; ++i) {
-    sched_yield();
-    summoned = waiter.state.load(std::memory_order_acquire) == Waiter::State::kSummoned;
-  }
-  const Clock::time_point end = Clock::now();
-  yielding_.Learn(summoned, end, end - begin, waiter.crowd);
-  return summoned;
-}
-
-bool Bell::SleepUntil(const Waiter& waiter, Clock::time_point deadline) {
+bool Bell::SleepUntil(Waiter& waiter, Clock::time_point deadline) {
+  Waiter::State state = Waiter::State::kAwake;
+  waiter.state.compare_exchange_strong(state, Waiter::State::kAsleep, std::memory_order_acq_rel);
   // steady_clock is CLOCK_MONOTONIC, which is what this operation's timeout is on.
   const timespec time = ToTimespec(deadline.time_since_epoch());
   for (;;) {

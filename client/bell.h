@@ -14,8 +14,9 @@ struct Waiter {
   Call* call = nullptr;
   /// Summoned because it is to do the work now, not because its call is done.
   bool leads = false;
-  uint32_t bit = 0;  ///< Few waiters have the same.
-  int crowd = 0;     ///< About how many wait at a time.
+  bool awake = false;  ///< Lets others run, or is about to: the channel's.
+  uint32_t bit = 0;    ///< Few waiters have the same.
+  int crowd = 0;       ///< About how many wait at a time.
 
   enum class State : uint8_t { kAwake, kAsleep, kSummoned };
   /// Summoned last of all: from then on the thread may be gone.
@@ -26,10 +27,11 @@ struct Waiter {
 /// many threads to a processor the others bring their requests and the answers meanwhile, and that
 /// costs half of what a sleep and a wake-up do. But it is no use where nobody else runs, and does
 /// harm where somebody else takes the processor for long. So it is done for as long as it has
-/// gained more than it has lost, and else for a hundredth of the time, to see. Thread-safe.
+/// gained more than it has lost. Else it is tried for a hundredth of the time, by enough threads
+/// that all who wait can come to it. Thread-safe.
 class Yielding {
  public:
-  bool IsWorthIt(Clock::time_point now) const;
+  bool IsWorthIt(Clock::time_point now);
   /// It was tried until `now`, for `took`, while about `crowd` threads waited.
   void Learn(bool helped, Clock::time_point now, Clock::duration took, int crowd);
 
@@ -39,6 +41,7 @@ class Yielding {
   // Threads may overwrite what another learned: there is more to come.
   std::atomic<Clock::duration> credit_{kMostCredit};
   std::atomic<Clock::time_point> not_before_{Clock::time_point()};
+  std::atomic<Clock::duration> trial_{kMostCredit};  // the credit that the next trial has
 };
 
 /// What the threads of a channel wait by, awake for a moment and then asleep. It wakes many of them
@@ -46,21 +49,45 @@ class Yielding {
 /// may take the processor from who still has others to wake. Thread-safe.
 class Bell {
  public:
-  /// REQUIRES: nobody summons the waiter before it is known to wait.
-  static void Prepare(Waiter& waiter) {
-    waiter.state.store(Waiter::State::kAwake, std::memory_order_relaxed);
+  /// Before it is known to wait, and summoned. If `awake`, it is to let others run first.
+  static void Prepare(Waiter& waiter, bool awake) {
+    waiter.state.store(awake ? Waiter::State::kAwake : Waiter::State::kAsleep,
+                       std::memory_order_relaxed);
   }
   /// Ends a wait, and returns the bits to ring with for it: none when it does not sleep. The waiter
   /// may be gone then.
   static uint32_t Summon(Waiter& waiter);
   /// Wakes those who were summoned and have one of `bits`. Others who have sleep on.
   void Ring(uint32_t bits);
-  /// Until it is summoned; false when `deadline` passed first.
-  bool WaitUntil(Waiter& waiter, Clock::time_point deadline);
+  /// Whether who waits should let others run.
+  bool IsToLetOthersRun(Clock::time_point now) { return yielding_.IsWorthIt(now); }
+  /// Yields a few times, and calls `look` when it was not summoned meanwhile, which may do so. True
+  /// as soon as it was.
+  template <typename Look>
+  bool LetOthersRun(Waiter& waiter, Look look) {
+    const Clock::time_point begin = Clock::now();
+    bool summoned = false;
+    for (int i = 0; i < kYields && !summoned; ++i) {
+      Yield();
+      summoned = IsSummoned(waiter);
+      if (summoned) break;
+      look();
+      summoned = IsSummoned(waiter);
+    }
+    const Clock::time_point end = Clock::now();
+    yielding_.Learn(summoned, end, end - begin, waiter.crowd);
+    return summoned;
+  }
+  /// Sleeps until it is summoned; false when `deadline` passed first.
+  bool SleepUntil(Waiter& waiter, Clock::time_point deadline);
 
  private:
-  bool LetOthersRun(Waiter& waiter);
-  bool SleepUntil(const Waiter& waiter, Clock::time_point deadline);
+  // Where it works the answers are there the second time.
+  static constexpr int kYields = 4;
+  static bool IsSummoned(const Waiter& waiter) {
+    return waiter.state.load(std::memory_order_acquire) == Waiter::State::kSummoned;
+  }
+  static void Yield();
 
   std::atomic<uint32_t> rings_{0};
   Yielding yielding_;

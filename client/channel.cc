@@ -16,6 +16,11 @@ namespace {
 
 // Of a crowd that goes away half is remembered for some hundreds of waits.
 constexpr double kCrowdLasts = 0.998;
+// Who comes when this part of the crowd has brought requests sends them, so that the server has
+// something to do while the others run.
+constexpr double kBatchOfCrowd = 0.66;
+// Above it is cheaper to ask first which connections have something.
+constexpr size_t kReceivesUnasked = 2;
 
 }  // namespace
 
@@ -44,6 +49,7 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
   thread_local Waiter waiter;
   bool lead = false;
   bool wake = false;
+  const bool awake = bell_.IsToLetOthersRun(call.begun);
   {
     MutexLock lock(&mutex_);
     for (const size_t end = call.WaveEnd(); call.submitted < end; ++call.submitted) {
@@ -52,76 +58,116 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
       inbox_.push_back(&part);
       if (polling_ && !woken_ && window_open_[part.server]) wake = woken_ = true;
     }
-    if (!led_) {
-      led_ = lead = true;
+    const bool others_look = awake && awake_ > 0;
+    const bool batch_is_full = static_cast<double>(inbox_.size()) >= crowd_ * kBatchOfCrowd;
+    if (led_ || (others_look && !batch_is_full)) {
+      AddWaiter(waiter, call, awake);
     } else {
-      AddWaiter(waiter, call);
+      led_ = lead = true;
     }
   }
   // What it takes to come here is no reason to ask for the time again.
-  if (lead) return Lead(call, waiter, call.begun, deadline);
+  if (lead) return Lead(call, waiter, call.begun, deadline, false);
   if (wake) eventfd_write(wake_fd_, 1);
-  if (Await(waiter, deadline)) Lead(call, waiter, Clock::now(), deadline);
+  const Awaited awaited = Await(waiter, deadline);
+  if (awaited == Awaited::kReturn) return;
+  Lead(call, waiter, Clock::now(), deadline, awaited == Awaited::kLeadForGood);
 }
 
-void Channel::AddWaiter(Waiter& waiter, Call& call) {
+void Channel::AddWaiter(Waiter& waiter, Call& call, bool awake) {
   waiter.call = &call;
   waiter.leads = false;
   waiter.bit = next_bit_;
   next_bit_ = std::rotl(next_bit_, 1);
   crowd_ = std::max(static_cast<double>(waiting_.size()), crowd_ * kCrowdLasts);
   waiter.crowd = static_cast<int>(crowd_);
-  Bell::Prepare(waiter);
+  waiter.awake = awake;
+  if (awake) ++awake_;
+  Bell::Prepare(waiter, awake);
   call.waiter = &waiter;
   waiting_.push_back(&waiter);
 }
 
-// True when it is to lead; otherwise its call is done, or its time up.
-bool Channel::Await(Waiter& waiter, Clock::time_point deadline) {
-  if (!bell_.WaitUntil(waiter, deadline)) {
+Channel::Awaited Channel::Await(Waiter& waiter, Clock::time_point deadline) {
+  if (waiter.awake) {
+    if (bell_.LetOthersRun(waiter, [this] { Look(); })) {
+      return waiter.leads ? Awaited::kLead : Awaited::kReturn;
+    }
+    MutexLock lock(&mutex_);
+    if (waiter.call->waiter != nullptr) {  // else it is about to be summoned
+      if (!led_) {
+        RemoveWaiter(&waiter);
+        led_ = true;
+        return Awaited::kLeadForGood;
+      }
+      waiter.awake = false;
+      --awake_;
+    }
+  }
+  if (!bell_.SleepUntil(waiter, deadline)) {
     {
       MutexLock lock(&mutex_);
-      if (RemoveWaiter(&waiter)) return false;
+      if (RemoveWaiter(&waiter)) return Awaited::kReturn;
     }
     // Chosen or answered in this very moment: it is about to be summoned.
-    bell_.WaitUntil(waiter, Clock::time_point::max());
+    bell_.SleepUntil(waiter, Clock::time_point::max());
   }
-  return waiter.leads;
+  return waiter.leads ? Awaited::kLead : Awaited::kReturn;
+}
+
+// Leads for a moment, without waiting for anything.
+void Channel::Look() {
+  {
+    MutexLock lock(&mutex_);
+    if (led_) return;
+    led_ = true;
+  }
+  const Clock::time_point now = Clock::now();
+  ReceiveWhatIsThere(now);
+  EndOverdue(now);
+  TakeInbox(now);
+  Deliver();
+  HandOver();
 }
 
 bool Channel::RemoveWaiter(Waiter* waiter) {
   const auto found = std::find(waiting_.begin(), waiting_.end(), waiter);
   if (found == waiting_.end()) return false;
+  if (waiter->awake) --awake_;
   waiter->call->waiter = nullptr;
   *found = waiting_.back();
   waiting_.pop_back();
   return true;
 }
 
-void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline) {
+void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline,
+                   bool for_good) {
   for (;;) {
     TakeInbox(now);
     Deliver();
     if (call.finished() || now >= deadline) break;
     RingForSummoned();
-    switch (WaitForAnswers(call, waiter, now, deadline)) {
+    switch (WaitForAnswers(call, waiter, now, deadline, for_good)) {
       case Next::kReturn:
         return;
-      case Next::kAwait:
-        if (!Await(waiter, deadline)) return;
+      case Next::kAwait: {
+        const Awaited awaited = Await(waiter, deadline);
+        if (awaited == Awaited::kReturn) return;
+        for_good = awaited == Awaited::kLeadForGood;
         now = Clock::now();
         continue;
+      }
       case Next::kGoOn:
+        for_good = false;
         now = Clock::now();
         continue;
       case Next::kPoll:
         break;
     }
+    for_good = false;
     if (BeginPolling()) Poll(now, deadline);
     now = Clock::now();
-    for (const auto& connection : connections_) {
-      if (now >= connection->deadline()) connection->OnDeadline(now);
-    }
+    EndOverdue(now);
     Deliver();
     if (call.finished()) break;
   }
@@ -149,8 +195,19 @@ void Channel::TakeInbox(Clock::time_point now) {
 // --- Waiting in recv()
 
 Channel::Next Channel::WaitForAnswers(Call& call, Waiter& waiter, Clock::time_point now,
-                                      Clock::time_point deadline) {
-  if (receiving_ != nullptr) return OthersAwait(receiving_) ? Next::kPoll : StepBack(call, waiter);
+                                      Clock::time_point deadline, bool for_good) {
+  if (!for_good && bell_.IsToLetOthersRun(now)) {
+    MutexLock lock(&mutex_);
+    if (has_received_ || !inbox_.empty()) return Next::kGoOn;
+    if (!waiting_.empty()) return StepBack(call, waiter, true);
+  }
+  if (receiving_ != nullptr) {
+    if (OthersAwait(receiving_)) return Next::kPoll;
+    // Who receives will lead again, and has all that is waited for.
+    MutexLock lock(&mutex_);
+    if (has_received_ || !inbox_.empty()) return Next::kGoOn;
+    return StepBack(call, waiter, false);
+  }
   Connection* const from = ToReceiveFrom(call, now, deadline);
   return from == nullptr ? Next::kPoll : ReceiveFrom(from, call, waiter);
 }
@@ -201,6 +258,7 @@ Channel::Next Channel::ReceiveFrom(Connection* from, Call& call, Waiter& waiter)
   Connection::Received received;
   received.bytes = recv(from->fd(), to.data(), to.size(), 0);
   received.error = errno;
+  const Clock::time_point now = Clock::now();
   bool wake = false;
   Next next = Next::kGoOn;
   {
@@ -213,7 +271,7 @@ Channel::Next Channel::ReceiveFrom(Connection* from, Call& call, Waiter& waiter)
       if (polling_ && !woken_) wake = woken_ = true;
       next = Next::kReturn;
       if (!call.finished()) {
-        AddWaiter(waiter, call);
+        AddWaiter(waiter, call, bell_.IsToLetOthersRun(now));
         next = Next::kAwait;
       }
     }
@@ -222,11 +280,8 @@ Channel::Next Channel::ReceiveFrom(Connection* from, Call& call, Waiter& waiter)
   return next;
 }
 
-// Who receives will lead again, and has all that is waited for.
-Channel::Next Channel::StepBack(Call& call, Waiter& waiter) {
-  MutexLock lock(&mutex_);
-  if (has_received_ || !inbox_.empty()) return Next::kGoOn;
-  AddWaiter(waiter, call);
+Channel::Next Channel::StepBack(Call& call, Waiter& waiter, bool awake) {
+  AddWaiter(waiter, call, awake);
   led_ = false;
   return Next::kAwait;
 }
@@ -283,6 +338,28 @@ void Channel::Poll(Clock::time_point now, Clock::time_point deadline) {
   }
 }
 
+// Without waiting.
+void Channel::ReceiveWhatIsThere(Clock::time_point now) {
+  size_t awaited = 0;
+  bool all_await_answers = true;
+  for (const auto& connection : connections_) {
+    const short interest = connection->interest();
+    if (interest == 0) continue;
+    ++awaited;
+    all_await_answers = all_await_answers && connection->ready() && interest == POLLIN;
+  }
+  if (awaited > kReceivesUnasked || !all_await_answers) return Poll(now, now);
+  for (const auto& connection : connections_) {
+    if (connection->interest() != 0) connection->OnEvents(now);
+  }
+}
+
+void Channel::EndOverdue(Clock::time_point now) {
+  for (const auto& connection : connections_) {
+    if (now >= connection->deadline()) connection->OnDeadline(now);
+  }
+}
+
 void Channel::Deliver() {
   for (const auto& connection : connections_) {
     std::vector<Call*>& finished = connection->finished();
@@ -316,7 +393,7 @@ void Channel::HandOver() {
   {
     MutexLock lock(&mutex_);
     const bool nothing_new = inbox_.empty() && !has_received_;
-    if (waiting_.empty() || (receiver_suffices && nothing_new)) {
+    if (waiting_.empty() || awake_ > 0 || (receiver_suffices && nothing_new)) {
       led_ = false;
     } else {
       Waiter* const next = waiting_.front();

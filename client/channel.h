@@ -25,6 +25,12 @@ namespace cairn {
 /// meanwhile leads, sends, and waits for it; or, with answers of other connections to wait for,
 /// goes on leading without that one.
 ///
+/// Where yielding pays (bell.h), nobody waits in either: all who wait let the others run, and
+/// whoever comes back unanswered to find nobody leading looks what has arrived, without waiting,
+/// and sends what was brought. With a crowd on a processor that is one switch of threads a call.
+/// Who yielded in vain some times leads for good, or sleeps if somebody does. So while anybody
+/// waits, somebody leads or receives, or is awake and will look.
+///
 /// Thread-safe. `mutex_` guards the meeting point of threads; connections are the leader's, but for
 /// what the receiving one receives.
 class Channel {
@@ -41,12 +47,21 @@ class Channel {
  private:
   explicit Channel(int wake_fd) : wake_fd_(wake_fd) {}
 
-  void Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  enum class Awaited : uint8_t {
+    kReturn,       ///< Its call is done, or its time up.
+    kLead,         ///< It leads now,
+    kLeadForGood,  ///< and yielding has just been in vain.
+  };
+  Awaited Await(Waiter& waiter, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Look() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline,
+            bool for_good) ABSL_LOCKS_EXCLUDED(mutex_);
   void HandOver() ABSL_LOCKS_EXCLUDED(mutex_);
   void TakeInbox(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);
   void Poll(Clock::time_point now, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+  void ReceiveWhatIsThere(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
+  void EndOverdue(Clock::time_point now);
   void Deliver() ABSL_LOCKS_EXCLUDED(mutex_);
   void RingForSummoned();
 
@@ -57,15 +72,14 @@ class Channel {
     kAwait,   ///< It does not lead any more, and is to wait.
     kReturn,  ///< The same, and its call is done.
   };
-  Next WaitForAnswers(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  Next WaitForAnswers(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline,
+                      bool for_good) ABSL_LOCKS_EXCLUDED(mutex_);
   bool OthersAwait(const Connection* one) const;
   Connection* ToReceiveFrom(const Call& call, Clock::time_point now,
                             Clock::time_point deadline) const;
   Next ReceiveFrom(Connection* from, Call& call, Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
-  Next StepBack(Call& call, Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool Await(Waiter& waiter, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
-  void AddWaiter(Waiter& waiter, Call& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Next StepBack(Call& call, Waiter& waiter, bool awake) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddWaiter(Waiter& waiter, Call& call, bool awake) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool RemoveWaiter(Waiter* waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int wake_fd_;
@@ -86,6 +100,7 @@ class Channel {
   std::vector<bool> window_open_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
   std::vector<Part*> inbox_ ABSL_GUARDED_BY(mutex_);
   std::vector<Waiter*> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t awake_ ABSL_GUARDED_BY(mutex_) = 0;  // of `waiting_`
   double crowd_ ABSL_GUARDED_BY(mutex_) = 0;  // the most that waited, lately
   uint32_t next_bit_ ABSL_GUARDED_BY(mutex_) = 1;
   bool has_received_ ABSL_GUARDED_BY(mutex_) = false;  // what receiving_ does not know yet:

@@ -31,7 +31,7 @@ TEST_CASE("other threads are let run for as long as that helps", "[client]") {
   CHECK(times < 100'000);
   // Now and then it is tried again, and one time in two is enough.
   CHECK_FALSE(yielding.IsWorthIt(now + kQuick));
-  now += milliseconds(1);
+  now += milliseconds(10);
   REQUIRE(yielding.IsWorthIt(now));
   for (int i = 0; i < 1000; ++i) {
     yielding.Learn(i % 2 == 0, now += kQuick, kQuick, 8);
@@ -66,16 +66,51 @@ TEST_CASE("who is kept from the processor for long sleeps at once from then on",
   CHECK(yielding.IsWorthIt(now));
 }
 
+TEST_CASE("where a crowd yields in vain, all of it can come to the next trial", "[client]") {
+  constexpr int kCrowd = 100;
+  Yielding yielding;
+  Clock::time_point now = kBegin;
+  while (yielding.IsWorthIt(now)) yielding.Learn(false, now += kQuick, kQuick, kCrowd);
+  now += milliseconds(100);
+  int times = 0;
+  for (; yielding.IsWorthIt(now); ++times) yielding.Learn(false, now, kQuick, kCrowd);
+  CHECK(times >= kCrowd);
+  CHECK(times <= 10 * kCrowd);
+  // However much was lost, the next one is not far.
+  now += seconds(1);
+  REQUIRE(yielding.IsWorthIt(now));
+  yielding.Learn(true, now += seconds(10), seconds(10), kCrowd);
+  CHECK_FALSE(yielding.IsWorthIt(now));
+  CHECK(yielding.IsWorthIt(now + seconds(1)));
+}
+
 TEST_CASE("the bell need not be rung for who does not sleep yet", "[client]") {
   Bell bell;
   Waiter waiter;
   waiter.bit = 4;
-  CHECK_FALSE(bell.WaitUntil(waiter, Clock::now()));
+  Bell::Prepare(waiter, true);
+  CHECK_FALSE(bell.SleepUntil(waiter, Clock::now()));
   CHECK(Bell::Summon(waiter) == 4);
-  CHECK(bell.WaitUntil(waiter, Clock::time_point::max()));
-  Bell::Prepare(waiter);
+  CHECK(bell.SleepUntil(waiter, Clock::time_point::max()));
+  Bell::Prepare(waiter, true);
   CHECK(Bell::Summon(waiter) == 0);
-  CHECK(bell.WaitUntil(waiter, Clock::time_point::max()));
+  CHECK(bell.SleepUntil(waiter, Clock::time_point::max()));
+}
+
+TEST_CASE("who lets others run looks each time it was not summoned", "[client]") {
+  Bell bell;
+  Waiter waiter;
+  Bell::Prepare(waiter, true);
+  int looks = 0;
+  CHECK_FALSE(bell.LetOthersRun(waiter, [&looks] { ++looks; }));
+  CHECK(looks > 1);
+  looks = 0;
+  CHECK(bell.LetOthersRun(waiter, [&looks, &waiter] {
+    if (++looks == 2) Bell::Summon(waiter);
+  }));
+  CHECK(looks == 2);
+  CHECK(bell.LetOthersRun(waiter, [&looks] { ++looks; }));
+  CHECK(looks == 2);
 }
 
 TEST_CASE("all who are summoned wake up, however they wait", "[client]") {
@@ -90,9 +125,13 @@ TEST_CASE("all who are summoned wake up, however they wait", "[client]") {
     waiters[t].bit = 1U << (t % 2);  // some share one
     threads.emplace_back([&bell, &woken, &waiter = waiters[t], &mine = begun[t]] {
       for (int round = 1; round <= kRounds; ++round) {
-        Bell::Prepare(waiter);
+        Bell::Prepare(waiter, round % 3 > 0);
         mine.store(round, std::memory_order_release);
-        woken += bell.WaitUntil(waiter, Clock::time_point::max()) ? 1 : 0;
+        if (round % 3 == 2 && bell.LetOthersRun(waiter, [] {})) {
+          ++woken;
+        } else {
+          woken += bell.SleepUntil(waiter, Clock::time_point::max()) ? 1 : 0;
+        }
       }
     });
   }
