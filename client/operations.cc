@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kWaveKeys = 4096;
 constexpr size_t kWaveBytes = size_t{4} * 1024 * 1024;
 constexpr size_t kKeysAhead = 8;
+constexpr uint32_t kNoWriter = 0xffffffff;
 
 absl::Status ValueTooLarge() {
   return absl::ResourceExhaustedError("a value above value_bytes_max; it was not sent");
@@ -50,12 +51,23 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
   }
   const uint16_t server = router_.Route(key, places);
   if (stored != nullptr && Refuses(server, *stored)) {
-    result.Refuse(0, TooLargeFor(server));
-    return result;
+    return RefuseStore(*stored, TooLargeFor(server), places);
   }
   RequestWriter writer = WriterFor(&call.AddPart(server, shape, is_read));
   write(writer);
   writer.End();
+  return result;
+}
+
+ResultImpl Operations::RefuseStore(const StoreRequest& stored, absl::Status why, Places places) {
+  ResultImpl result;
+  if (IsToDelete(stored, why)) {
+    result = One(
+        stored.key, AnswerShape::kWord, false,
+        [&](RequestWriter& writer) { writer.Delete(stored.key, 0); }, places);
+  }
+  result.call->answers.resize(1);
+  result.Refuse(0, std::move(why));
   return result;
 }
 
@@ -76,34 +88,40 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
   std::vector<RequestWriter> writers;
   for (size_t begin = 0; begin < count;) {
     chosen.resize(std::min(kWaveKeys, count - begin));
-    writer_of.assign(route(begin, std::span(chosen)) * servers, kNoPart);
+    const size_t kinds = route(begin, std::span(chosen));
+    writer_of.assign((kinds + 1) * servers, kNoWriter);  // the last kind deletes
     writers.clear();
     const auto first_part = static_cast<uint32_t>(call.parts.size());
     size_t wave_bytes = 0;
     size_t used = 0;
     for (; used < chosen.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
+      const auto server = static_cast<uint16_t>(chosen[used] % servers);
       absl::Status refused = check(i);
-      if (stored != nullptr && refused.ok()) {
-        const auto server = static_cast<uint16_t>(chosen[used] % servers);
-        if (Refuses(server, *stored)) refused = TooLargeFor(server);
+      if (stored != nullptr && refused.ok() && Refuses(server, *stored)) {
+        refused = TooLargeFor(server);
       }
+      const bool deletes = stored != nullptr && IsToDelete(*stored, refused);
       if (!refused.ok()) {
         result.Refuse(i, std::move(refused));
-        continue;
+        if (!deletes) continue;
       }
-      uint32_t& writer = writer_of[chosen[used]];
-      if (writer == kNoPart) {
+      uint32_t& writer = writer_of[deletes ? kinds * servers + server : chosen[used]];
+      if (writer == kNoWriter) {
         writer = static_cast<uint32_t>(writers.size());
-        const auto server = static_cast<uint16_t>(chosen[used] % servers);
-        Part& part = call.AddPart(server, shape, is_read);
+        Part& part = call.AddPart(server, deletes ? AnswerShape::kWord : shape, is_read);
         // Classic text does not tell errors and nothing else.
         const Dialect dialect = DialectOf(server);
-        if (shape == AnswerShape::kQuiet && dialect != Dialect::kMeta &&
+        if (part.shape == AnswerShape::kQuiet && dialect != Dialect::kMeta &&
             dialect != Dialect::kBinary) {
           part.shape = AnswerShape::kWord;
         }
         writers.push_back(WriterFor(&part));
+      }
+      if (deletes) {
+        writers[writer].Delete(stored->key, static_cast<uint32_t>(i));
+        wave_bytes += stored->key.size();
+        continue;
       }
       call.answers[i].part = first_part + writer;
       wave_bytes += write(writers[writer], static_cast<uint32_t>(i));
@@ -170,10 +188,7 @@ ResultImpl Operations::Store(StoreVerb verb, std::string_view key, std::string_v
                           cas};
   std::string room;
   if (absl::Status status = Prepare(&request, &room); !status.ok()) {
-    ResultImpl result;
-    result.call->answers.resize(1);
-    result.Refuse(0, std::move(status));
-    return result;
+    return RefuseStore(request, std::move(status), places);
   }
   return One(
       key, AnswerShape::kWord, false, [&](RequestWriter& writer) { writer.Store(request, 0); },

@@ -20,7 +20,9 @@ namespace cairn {
 
 /// What each call of the interface asks of which server. It writes requests and does no I/O: who
 /// runs them (a waiting thread, or an event loop) is told apart nowhere here. A call with keys that
-/// must not be asked for has them refused in its result. Thread-safe.
+/// must not be asked for has them refused in its result. A value that is too large to be set is not
+/// sent either, but its key is deleted, as memcached does: what was there is not what it should be.
+/// Thread-safe.
 class Operations {
  public:
   /// Runs what was prepared of a bulk call, one wave; false when its time is up. An empty one: the
@@ -112,6 +114,11 @@ class Operations {
                                               stored.value.size());
   }
   absl::Status TooLargeFor(uint16_t server) const;
+  // Whether what was there has to go when `stored` is refused.
+  static bool IsToDelete(const StoreRequest& stored, const absl::Status& why) {
+    return stored.verb == StoreVerb::kSet && absl::IsResourceExhausted(why);
+  }
+  ResultImpl RefuseStore(const StoreRequest& stored, absl::Status why, Places places);
 
   const ClientOptions& options_;
   Router& router_;

@@ -10,16 +10,17 @@
 
 namespace cairn {
 
-/// Answer::part of a key that was asked of no server.
-inline constexpr uint32_t kNoPart = 0xffffffff;
+/// Answer::part of a key that was not asked for as it should be has this, and the place of the
+/// reason in ResultImpl::refused.
+inline constexpr uint32_t kRefused = 0x80000000;
 
 /// A call's answers as they were when it returned. Parts that end later, because the call's time
 /// was up first, are swallowed by their connection and never looked at here.
 struct ResultImpl {
   CallRef call;
-  std::vector<absl::Status> refused;  ///< Why; Answer::error is the index.
+  std::vector<absl::Status> refused;  ///< Why.
 
-  /// Says why answer i is asked of no server; and of all from `begin` on.
+  /// Says why answer i is not asked for; and all from `begin` on.
   void Refuse(size_t i, absl::Status why) {
     RefuseOne(i);
     refused.push_back(std::move(why));
@@ -41,11 +42,10 @@ struct ResultImpl {
  private:
   void Unpack();
   void RefuseOne(size_t i) {
-    call->answers[i].part = kNoPart;
-    call->answers[i].error = static_cast<uint32_t>(refused.size());
+    call->answers[i].part = kRefused | static_cast<uint32_t>(refused.size());
   }
   bool PartDone(uint32_t part) const {
-    if (part == kNoPart) return false;
+    if ((part & kRefused) != 0) return false;
     return part < kFewParts ? (done_of_few_ >> part & 1) != 0 : done_[part - kFewParts];
   }
   // Most calls have few parts, and need no memory to remember them.

@@ -44,7 +44,7 @@ void ResultImpl::Unpack() {
 
 absl::Status ResultImpl::StatusOf(size_t i) const {
   const Answer& answer = call->answers[i];
-  if (answer.part == kNoPart) return refused[answer.error];
+  if ((answer.part & kRefused) != 0) return refused[answer.part & ~kRefused];
   if (!PartDone(answer.part)) return CallTimedOut();
   const Part& part = call->parts[answer.part];
   if (answer.state == AnswerState::kFailed) return Detached(part.errors[answer.error]);

@@ -235,6 +235,16 @@ TEST_CASE("values that are too large for a server with SASL are refused one by o
   CHECK((set.done(0) && !set.done(1) && set.done(2)));
   CHECK(absl::IsResourceExhausted(client->SetAll(items)));
   CHECK(client->Get("b").value() == "2");
+
+  // Nor is an older value left by what is not even sent.
+  options.value_bytes_max = 100;
+  const auto modest = Connect(options);
+  REQUIRE(modest->SetAll({{{"large", "old"}, {"c", "old"}}}).ok());
+  CHECK(absl::IsResourceExhausted(modest->SetAll({{{"large", large}, {"a", "3"}}})));
+  CHECK(absl::IsResourceExhausted(modest->Set("c", large)));
+  CHECK_FALSE(modest->Get("large").value().has_value());
+  CHECK_FALSE(modest->Get("c").value().has_value());
+  CHECK(modest->Get("a").value() == "3");
 }
 
 TEST_CASE("the patterns work with SASL", "[client][sasl]") {

@@ -100,6 +100,8 @@ TEST_CASE("what a server takes is sent to it, and nothing that is far too large"
   const std::string key = GENERATE(as<std::string>(), "k", std::string(200, 'k'));
   const size_t longest = LongestTaken(server.server(), key);
   const auto client = Connect(OptionsOf(server.server()));
+  // Each connection that is made asks.
+  REQUIRE(Wait(client->Async().Set(key, std::string(kLarge, 'x'))).ok());
   REQUIRE(client->Set(key, std::string(kLarge, 'x')).ok());
 
   CHECK(absl::IsResourceExhausted(client->Set(key, std::string(longest + 1, 'x'))));
@@ -109,24 +111,67 @@ TEST_CASE("what a server takes is sent to it, and nothing that is far too large"
   const std::string_view small = "small";
   const int64_t before = Stat(*client, "bytes_read");
   const SetItem items[] = {{key, large}, {"other", small}};
-  CHECK(absl::IsResourceExhausted(client->Set(key, large)));
   CHECK(absl::IsResourceExhausted(client->Add(key, large).status()));
   CHECK(absl::IsResourceExhausted(client->Append(key, large).status()));
   CHECK(absl::IsResourceExhausted(client->CompareAndSwap(key, large, 1).status()));
+  // What was stored is still there; but not after what was to take its place.
+  CHECK(client->Get(key).value().value().size() == longest);
+  const auto is_gone = [&client, &key] {
+    return !client->Get(key).value().has_value() && client->Set(key, "old").ok();
+  };
+  CHECK(absl::IsResourceExhausted(client->Set(key, large)));
+  CHECK(is_gone());
   CHECK(absl::IsResourceExhausted(client->SetAll(items)));
+  CHECK(is_gone());
   CHECK(absl::IsResourceExhausted(Wait(client->Async().Set(key, large))));
+  CHECK(is_gone());
   const MultiWriteResult multi = client->SetMulti(items);
   CHECK(absl::IsResourceExhausted(multi.status(0)));
+  CHECK_FALSE(multi.done(0));
   CHECK(multi.done(1));
+  CHECK(is_gone());
+  CHECK(client->Get("other").value() == small);
   const std::string lease_key = "l" + key.substr(1);
   const LeasedItem leased = client->GetWithLease(lease_key).value();
   REQUIRE(leased.token.held());
   const LeasedStore stores[] = {{lease_key, large, leased.token}};
   CHECK(absl::IsResourceExhausted(client->SetWithLease(lease_key, large, leased.token).status()));
   CHECK(absl::IsResourceExhausted(client->SetMultiWithLease(stores)[0].status()));
-  CHECK(Stat(*client, "bytes_read") - before < 4000);
-  // What was stored is still there.
-  CHECK(client->Get(key).value().value().size() == longest);
+  CHECK(Stat(*client, "bytes_read") - before < 8000);
+}
+
+TEST_CASE("what is refused as too large leaves no older value, whatever is spoken", "[client]") {
+  ServerProcess server("cairnd");
+  ClientOptions options = PatientOptions(server.server());
+  options.value_bytes_max = 100;
+  options.key_prefix = "v7:";
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const auto client = Connect(options);
+  const std::string large(101, 'x');
+  REQUIRE(client->Set("a", "old").ok());
+  CHECK(absl::IsResourceExhausted(client->Set("a", large)));
+  CHECK_FALSE(client->Get("a").value().has_value());
+  // Of many, too, of which some have no value, and some no key that may be.
+  std::vector<std::string> keys;
+  for (int i = 0; i < 10'000; ++i) keys.push_back("k" + std::to_string(i));
+  keys.push_back("not a key");
+  std::vector<SetItem> items;
+  for (const std::string& key : keys) items.push_back({key, "old"});
+  items.pop_back();
+  REQUIRE(client->SetAll(std::span(items).subspan(5000)).ok());
+  items.push_back({keys.back(), large});
+  for (size_t i = 0; i < items.size(); i += 2) items[i].value = large;
+  const MultiWriteResult multi = client->SetMulti(items);
+  const std::vector<std::string_view> asked(keys.begin(), keys.end() - 1);
+  const MultiGetResult got = client->GetMulti(asked);
+  for (size_t i = 0; i < 10'000; ++i) {
+    INFO(i);
+    REQUIRE(multi.done(i) == (i % 2 == 1));
+    REQUIRE((multi.done(i) || absl::IsResourceExhausted(multi.status(i))));
+    REQUIRE(got[i].outcome == (i % 2 == 1 ? KeyOutcome::kHit : KeyOutcome::kMiss));
+  }
+  CHECK(absl::IsInvalidArgument(multi.status(10'000)));
+  CHECK(absl::IsInvalidArgument(client->Set(std::string(300, 'k'), "x")));
 }
 
 TEST_CASE("servers with limits of their own have one each", "[client]") {

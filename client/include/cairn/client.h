@@ -69,6 +69,8 @@ class CAIRN_EXPORT Client {
   MultiGetResult GetMulti(std::span<const std::string_view> keys, const CallOptions& options = {},
                           bool with_cas = false);
 
+  /// A value that is too large leaves none: what was there before is deleted, as memcached does, by
+  /// SetMulti() and SetAll(), too. (A delete that fails is not told of.)
   absl::Status Set(std::string_view key, std::string_view value, const WriteOptions& options = {});
   /// Stores if there is no value (Add) or if there is one (Replace): whether it did.
   absl::StatusOr<bool> Add(std::string_view key, std::string_view value,
