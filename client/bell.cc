@@ -27,7 +27,7 @@ constexpr std::chrono::milliseconds kPauseMax(500);
 }  // namespace
 
 bool Yielding::IsWorthIt(Clock::time_point now) {
-  if (credit_.load(std::memory_order_relaxed) > Clock::duration::zero()) return true;
+  if (credit_.load(std::memory_order_acquire) > Clock::duration::zero()) return true;
   if (now < not_before_.load(std::memory_order_relaxed)) return false;
   credit_.store(trial_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   return true;
@@ -39,14 +39,15 @@ void Yielding::Learn(bool helped, Clock::time_point now, Clock::duration took, i
   // The whole crowd lost the same time, and all of them will tell.
   const Clock::duration gained = (helped ? kHelpedGains : -kInVainLoses) - lost / (crowd + 1);
   const Clock::duration after = std::clamp<Clock::duration>(before + gained, {}, kMostCredit);
-  // As a rule nothing changes, and processors go on sharing the cache line.
-  if (after != before) credit_.store(after, std::memory_order_relaxed);
   if (after == Clock::duration::zero()) {
     const Clock::duration trial = kInVainLoses * (2 * crowd + 1);  // two rounds of the crowd
     trial_.store(trial, std::memory_order_relaxed);
     not_before_.store(now + std::min<Clock::duration>((lost + trial) * kPauses, kPauseMax),
                       std::memory_order_relaxed);
   }
+  // As a rule nothing changes, and processors go on sharing the cache line. Last, since who sees
+  // that no credit is left asks when there will be a trial.
+  if (after != before) credit_.store(after, std::memory_order_release);
 }
 
 uint32_t Bell::Summon(Waiter& waiter) {

@@ -9,7 +9,8 @@
 
 namespace cairn {
 
-/// A thread that waits for its call while another one does the work. One a thread, for its life.
+/// A thread that waits for its call while another one does the work. Nobody else knows of it once
+/// it was summoned.
 struct Waiter {
   Call* call = nullptr;
   /// Summoned because it is to do the work now, not because its call is done.
@@ -19,7 +20,7 @@ struct Waiter {
   int crowd = 0;       ///< About how many wait at a time.
 
   enum class State : uint8_t { kAwake, kAsleep, kSummoned };
-  /// Summoned last of all: from then on the thread may be gone.
+  /// Summoned last of all: from then on it may be gone.
   std::atomic<State> state{State::kAwake};
 };
 
@@ -62,20 +63,22 @@ class Bell {
   /// Whether who waits should let others run.
   bool IsToLetOthersRun(Clock::time_point now) { return yielding_.IsWorthIt(now); }
   /// Yields a few times, and calls `look` when it was not summoned meanwhile, which may do so. True
-  /// as soon as it was.
+  /// as soon as it was; false earlier than else when `deadline` has passed.
   template <typename Look>
-  bool LetOthersRun(Waiter& waiter, Look look) {
+  bool LetOthersRun(Waiter& waiter, Clock::time_point deadline, Look look) {
     const Clock::time_point begin = Clock::now();
+    Clock::time_point now = begin;
     bool summoned = false;
-    for (int i = 0; i < kYields && !summoned; ++i) {
+    for (int i = 0; i < kYields && !summoned && now < deadline; ++i) {
       Yield();
       summoned = IsSummoned(waiter);
-      if (summoned) break;
-      look();
-      summoned = IsSummoned(waiter);
+      if (!summoned) {
+        look();
+        summoned = IsSummoned(waiter);
+      }
+      now = Clock::now();
     }
-    const Clock::time_point end = Clock::now();
-    yielding_.Learn(summoned, end, end - begin, waiter.crowd);
+    yielding_.Learn(summoned, now, now - begin, waiter.crowd);
     return summoned;
   }
   /// Sleeps until it is summoned; false when `deadline` passed first.

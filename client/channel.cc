@@ -46,7 +46,7 @@ Channel::~Channel() {
 }
 
 void Channel::Run(Call& call, Clock::time_point deadline) {
-  thread_local Waiter waiter;
+  Waiter waiter;
   bool lead = false;
   bool wake = false;
   const bool awake = bell_.IsToLetOthersRun(call.begun);
@@ -90,7 +90,7 @@ void Channel::AddWaiter(Waiter& waiter, Call& call, bool awake) {
 
 Channel::Awaited Channel::Await(Waiter& waiter, Clock::time_point deadline) {
   if (waiter.awake) {
-    if (bell_.LetOthersRun(waiter, [this] { Look(); })) {
+    if (bell_.LetOthersRun(waiter, deadline, [this] { Look(); })) {
       return waiter.leads ? Awaited::kLead : Awaited::kReturn;
     }
     MutexLock lock(&mutex_);
@@ -105,6 +105,7 @@ Channel::Awaited Channel::Await(Waiter& waiter, Clock::time_point deadline) {
     }
   }
   if (!bell_.SleepUntil(waiter, deadline)) {
+    Look();  // those who are awake may not have had the processor
     {
       MutexLock lock(&mutex_);
       if (RemoveWaiter(&waiter)) return Awaited::kReturn;
@@ -168,8 +169,7 @@ void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::tim
     if (BeginPolling()) Poll(now, deadline);
     now = Clock::now();
     EndOverdue(now);
-    Deliver();
-    if (call.finished()) break;
+    // What may be sent now that something was answered is sent before this thread leaves.
   }
   HandOver();
 }

@@ -17,6 +17,7 @@ using std::chrono::seconds;
 constexpr Clock::time_point kBegin(seconds(1000));
 constexpr microseconds kQuick(50);
 constexpr milliseconds kSlice(3);
+constexpr Clock::time_point kEver = Clock::time_point::max();
 
 }  // namespace
 
@@ -102,14 +103,22 @@ TEST_CASE("who lets others run looks each time it was not summoned", "[client]")
   Waiter waiter;
   Bell::Prepare(waiter, true);
   int looks = 0;
-  CHECK_FALSE(bell.LetOthersRun(waiter, [&looks] { ++looks; }));
+  CHECK_FALSE(bell.LetOthersRun(waiter, kEver, [&looks] { ++looks; }));
   CHECK(looks > 1);
+  // Whose time is up meanwhile has no time for more.
   looks = 0;
-  CHECK(bell.LetOthersRun(waiter, [&looks, &waiter] {
+  const Clock::time_point soon = Clock::now() + milliseconds(1);
+  CHECK_FALSE(bell.LetOthersRun(waiter, soon, [&looks, soon] {
+    while (Clock::now() < soon) continue;
+    ++looks;
+  }));
+  CHECK(looks <= 1);
+  looks = 0;
+  CHECK(bell.LetOthersRun(waiter, kEver, [&looks, &waiter] {
     if (++looks == 2) Bell::Summon(waiter);
   }));
   CHECK(looks == 2);
-  CHECK(bell.LetOthersRun(waiter, [&looks] { ++looks; }));
+  CHECK(bell.LetOthersRun(waiter, kEver, [&looks] { ++looks; }));
   CHECK(looks == 2);
 }
 
@@ -127,7 +136,7 @@ TEST_CASE("all who are summoned wake up, however they wait", "[client]") {
       for (int round = 1; round <= kRounds; ++round) {
         Bell::Prepare(waiter, round % 3 > 0);
         mine.store(round, std::memory_order_release);
-        if (round % 3 == 2 && bell.LetOthersRun(waiter, [] {})) {
+        if (round % 3 == 2 && bell.LetOthersRun(waiter, kEver, [] {})) {
           ++woken;
         } else {
           woken += bell.SleepUntil(waiter, Clock::time_point::max()) ? 1 : 0;
