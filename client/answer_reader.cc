@@ -405,12 +405,14 @@ AnswerReader::Result AnswerReader::OnTextLine(std::string_view line) {
     AnswerAt(0).state = AnswerState::kFailed;
     return Result::kDone;
   }
-  if (line == "END" || line == "RESET") {
+  if (line == "END" || line == "RESET" || line == "OK") {
     AnswerAt(0).state = AnswerState::kHit;
     return Result::kDone;
   }
   part_->lines.emplace_back(line);
-  if (line.starts_with("STAT ")) return Result::kNeedMore;
+  const bool has_more =
+      line.starts_with("STAT ") || line.starts_with("ITEM ") || line.starts_with("PREFIX ");
+  if (has_more) return Result::kNeedMore;
   if (!line.starts_with("VERSION ")) return Broken("neither a version nor statistics");
   AnswerAt(0).state = AnswerState::kHit;
   return Result::kDone;

@@ -187,8 +187,11 @@ absl::StatusOr<std::string> Client::Version(size_t server, const CallOptions& op
       impl_->operations().Line(static_cast<uint16_t>(server), "version"), options.timeout);
   if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
   const std::vector<std::string>& lines = result.call->parts[0].lines;
-  if (lines.empty()) return absl::DataLossError("no version in the answer");
-  return lines[0].substr(std::string_view("VERSION ").size());
+  constexpr std::string_view kWord = "VERSION ";
+  if (lines.empty() || !lines[0].starts_with(kWord)) {
+    return absl::DataLossError("no version in the answer");
+  }
+  return lines[0].substr(kWord.size());
 }
 
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Client::Stats(
@@ -203,8 +206,8 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Client::Stats(
   if (absl::Status status = result.StatusOf(0); !status.ok()) return status;
   std::vector<std::pair<std::string, std::string>> stats;
   for (const std::string& each : result.call->parts[0].lines) {
-    const size_t name = std::string_view("STAT ").size();
-    if (each.size() < name) continue;
+    const size_t name = each.find(' ') + 1;  // after STAT, or ITEM or PREFIX of some groups
+    if (name == 0) continue;
     const size_t blank = each.find(' ', name);
     stats.emplace_back(each.substr(name, blank - name),
                        blank == std::string::npos ? "" : each.substr(blank + 1));

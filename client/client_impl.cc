@@ -7,12 +7,17 @@ namespace {
 
 constexpr size_t kConnectionsMax = 64;
 constexpr size_t kCredentialBytesMax = 255;
+// What stands in for leases has a hashed key of 46 bytes.
+constexpr size_t kKeyPrefixBytesMax = 200;
 
 absl::Status CheckOptions(const ClientOptions& options) {
   // A prefix is part of keys, and has to leave room for them.
   if (!options.key_prefix.empty()) {
-    if (absl::Status status = CheckKey("", options.key_prefix + "k"); !status.ok()) {
+    if (absl::Status status = CheckKey("", options.key_prefix); !status.ok()) {
       return absl::InvalidArgumentError("key_prefix: " + std::string(status.message()));
+    }
+    if (options.key_prefix.size() > kKeyPrefixBytesMax) {
+      return absl::InvalidArgumentError("key_prefix is longer than 200 bytes");
     }
   }
   if (options.connections_per_server == 0 || options.connections_per_server > kConnectionsMax) {

@@ -183,13 +183,22 @@ Sequence<absl::Status> StoredInNew(std::string_view key, std::string_view value,
   // The old value is gone before the new one can be evicted and asked for there.
   return Removed(own_key, call)
       .AskedOf(from)
-      .Then([own_key, own_value = std::make_shared<const std::string>(value),
-             write](const absl::StatusOr<bool>& deleted) {
-        return Stored::Ask([own_key, own_value,
-                            write](auto& client) { return client.Set(own_key, *own_value, write); },
-                           [deleted = deleted.status()](const absl::Status& stored) {
-                             return Stored::Over(stored.ok() ? deleted : stored);
-                           });
+      .Then([own_key, own_value = std::make_shared<const std::string>(value), write,
+             call](const absl::StatusOr<bool>& deleted) {
+        return Stored::Ask(
+            [own_key, own_value, write](auto& client) {
+              return client.Set(own_key, *own_value, write);
+            },
+            [own_key, call, deleted = deleted.status()](const absl::Status& stored) {
+              if (!absl::IsResourceExhausted(stored)) {
+                return Stored::Over(stored.ok() ? deleted : stored);
+              }
+              // Too large, and nothing is in its place: who read the old value before, and has a
+              // lock to store it by here, must not.
+              return Removed(own_key, call).Then([stored](const absl::StatusOr<bool>&) {
+                return Stored::Over(stored);
+              });
+            });
       });
 }
 

@@ -47,11 +47,8 @@ LeasedItem Client::Leases::ItemOf(const Answer& answer, AnswerState state, bool 
 }
 
 StoreRequest Client::Leases::RequestFor(const LeasedStore& store) {
-  StoreRequest request{
-      StoreVerb::kCas, store.key, store.value, store.flags, ExptimeOf(store.ttl, absl::Now()),
-      store.token.cas_};
-  request.or_stale = store.token.kind_ == LeaseToken::Kind::kStale;
-  return request;
+  return {StoreVerb::kCas, store.key, store.value, store.flags, ExptimeOf(store.ttl, absl::Now()),
+          store.token.cas_};
 }
 
 // A win whose answer is lost is nobody's for as long as a lease lasts: it is not asked twice.

@@ -62,7 +62,8 @@ CacheFate StoredOrRemoved(const std::string& key, std::string value, bool writte
   const auto done_or_removed = [key, call](bool stored) {
     return stored ? CacheFate::Over(absl::OkStatus()) : Removed(key, call);
   };
-  if (written && before.ok() && before->won) {
+  // A lock that stands in for a lease (it has no CAS) would not notice that another writer deletes.
+  if (written && before.ok() && before->won && before->cas != 0) {
     return CacheFate::Ask(
         [key, value = std::move(value), token = before->token, write](auto& client) {
           return client.SetWithLease(key, value, token, write);

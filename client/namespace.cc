@@ -106,23 +106,31 @@ Namespace::State::Generation Namespace::State::Add(int tries_left) const {
 Sequence<absl::Status> Namespace::State::Invalidate() {
   using Invalidation = Sequence<absl::Status>;
   const std::string generation = NewGeneration();
+  uint64_t invalidations = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    invalidations = invalidations_;
+  }
   return Invalidation::Ask(
       [self = shared_from_this(), generation](auto& client) {
         return AtHome::Set(client, self->generation_key_, generation,
                            StoredFor(self->options_.call));
       },
-      [self = shared_from_this(), generation](const absl::Status& stored) {
-        self->NoteInvalidation(generation, stored.ok());
+      [self = shared_from_this(), generation, invalidations](const absl::Status& stored) {
+        self->NoteInvalidation(generation, stored.ok(), invalidations);
         return Invalidation::Over(stored);
       });
 }
 
-void Namespace::State::NoteInvalidation(const std::string& generation, bool stored) {
+void Namespace::State::NoteInvalidation(const std::string& generation, bool stored,
+                                        uint64_t invalidations) {
   absl::MutexLock lock(&mutex_);
+  // After a failure it may have been stored or not, and of two at a time either may be the later:
+  // it has to be asked for.
+  const bool known = stored && invalidations == invalidations_;
   ++invalidations_;
-  // After a failure it may have been stored or not, hence has to be asked for.
-  generation_ = stored ? generation : std::string();
-  fetched_ = stored ? absl::Now() : absl::InfinitePast();
+  generation_ = known ? generation : std::string();
+  fetched_ = known ? absl::Now() : absl::InfinitePast();
 }
 
 Namespace::Namespace(Client* client, std::string_view name, const Options& options)

@@ -24,7 +24,7 @@ class CAIRN_HIDDEN Namespace::State : public std::enable_shared_from_this<State>
 
   /// Over at once while the generation is believed.
   Sequence<absl::StatusOr<std::string>> Key(std::string_view key) ABSL_LOCKS_EXCLUDED(mutex_);
-  Sequence<absl::Status> Invalidate();
+  Sequence<absl::Status> Invalidate() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   using Generation = Sequence<absl::StatusOr<std::string>>;
@@ -33,7 +33,8 @@ class CAIRN_HIDDEN Namespace::State : public std::enable_shared_from_this<State>
   Generation Add(int tries_left) const;
   void Believe(const std::string& generation, absl::Time asked, uint64_t invalidations)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  void NoteInvalidation(const std::string& generation, bool stored) ABSL_LOCKS_EXCLUDED(mutex_);
+  void NoteInvalidation(const std::string& generation, bool stored, uint64_t invalidations)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   std::string KeyOf(std::string_view generation, std::string_view key) const;
 
   const std::string name_;

@@ -143,10 +143,7 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
     at.Text(words.mode);
     if (request.flags != 0) at.Text(" F").Number(request.flags);
     if (exptime != 0) at.Text(" T").Number(exptime);
-    if (request.verb == StoreVerb::kCas) {
-      at.Text(" C").Number(request.cas);
-      if (request.or_stale) at.Text(" I");
-    }
+    if (request.verb == StoreVerb::kCas) at.Text(" C").Number(request.cas);
     if (quiet) at.Text(" q");
     part_->meta.Advance(at.Text("\r\n").Text(request.value).Text("\r\n"));
   }
@@ -182,8 +179,8 @@ void RequestWriter::Touch(std::string_view key, int64_t exptime, uint32_t answer
   exptime = Capped(exptime);
   part_->operation = Operation::kTouch;
   if (dialect_ == Dialect::kBinary) return BinaryTouch(key, exptime, answer);
-  if (dialect_ != Dialect::kMeta) Command(&part_->text, "touch ", key, " ", exptime);
-  if (dialect_ != Dialect::kText) Command(&part_->meta, "mg ", key, " T", exptime);
+  // Not "mg <key> T<exptime>", which takes the right to compute a stale value, too, and says so.
+  Command(&part_->text, "touch ", key, " ", exptime);
   part_->success = "TOUCHED";
   AddKey(answer);
 }

@@ -41,9 +41,6 @@ struct StoreRequest {
   uint32_t flags = 0;
   int64_t exptime = 0;
   uint64_t cas = 0;
-  /// kCas of a value that was won stale: stored, but stale, if it was invalidated again since. The
-  /// meta protocol only.
-  bool or_stale = false;
 };
 
 /// Writes one part's requests. `dialect` is the server's, kUnknown until it was reached: both are

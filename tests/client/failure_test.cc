@@ -375,12 +375,27 @@ TEST_CASE("a server that failed too often is left alone, and tried again later",
   CHECK(peer.connections() == before + 1);
 }
 
+TEST_CASE("what is no version is not taken for one", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    conversation.Expect("version");
+    conversation.Send("STAT x\r\nEND\r\n");
+    conversation.Hang();
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kText;
+  CHECK(absl::IsDataLoss(Connect(options)->Version(0).status()));
+}
+
 TEST_CASE("options that contradict themselves are refused", "[client]") {
   Server server;
   server.host = "127.0.0.1";
   CHECK(absl::IsInvalidArgument(Client::Make({}).status()));
   ClientOptions options = OptionsFor({server});
   options.key_prefix = "with blank ";
+  CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
+  options.key_prefix = std::string(200, 'p');
+  CHECK(Client::Make(options).ok());
+  options.key_prefix = std::string(201, 'p');
   CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
   options = OptionsFor({server});
   options.connections_per_server = 0;

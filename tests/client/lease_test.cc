@@ -177,19 +177,44 @@ TEST_CASE("an invalidated value is stale for all and won by one", "[client]") {
   CHECK(third.won);
   CHECK(third.stale);
   CHECK_FALSE(client->SetWithLease("key", "bad", second.token).ok());
-  // Invalidated again while it is computed: what comes is newer than what was there, but stale.
+  // Invalidated again while it is computed, or set: what comes is not stored.
   CHECK(client->Invalidate("key", absl::Seconds(60)).value());
-  CHECK(client->SetWithLease("key", "newer", third.token).value());
+  CHECK_FALSE(client->SetWithLease("key", "newer", third.token).value());
+  const LeasedItem again = client->GetWithLease("key").value();
+  CHECK(again.stale);
+  CHECK(again.won);
+  CHECK(again.value == "old");
+  REQUIRE(client->Set("key", "set").ok());
+  CHECK_FALSE(client->SetWithLease("key", "newer", again.token).value());
+  CHECK(client->Get("key").value() == "set");
+  CHECK(client->Invalidate("key", absl::Seconds(60)).value());
   const LeasedItem fourth = client->GetWithLease("key").value();
-  CHECK(fourth.stale);
   CHECK(fourth.won);
-  CHECK(fourth.value == "newer");
+  CHECK(fourth.value == "set");
   CHECK(client->SetWithLease("key", "newest", fourth.token).value());
   const LeasedItem fifth = client->GetWithLease("key").value();
   CHECK_FALSE(fifth.stale);
   CHECK_FALSE(fifth.won);
   CHECK(fifth.value == "newest");
   CHECK(fifth.ttl_left == absl::InfiniteDuration());
+}
+
+TEST_CASE("a touch takes no lease, and is not puzzled by one", "[client]") {
+  const std::string program = GENERATE("cairnd", "memcached");
+  ServerProcess server(program);
+  if (!server.running()) return;
+  const auto client = Connect(server.server());
+  REQUIRE(client->Set("stale", "v").ok());
+  REQUIRE(client->Invalidate("stale", absl::Seconds(60)).value());
+  REQUIRE(client->GetWithLease("missing").value().won);
+  CHECK(client->Touch("stale", absl::Seconds(60)).value());
+  CHECK(client->Touch("missing", absl::Seconds(60)).value());
+  CHECK(client->GetWithLease("stale").value().won);
+  const std::string_view keys[] = {"stale", "missing", "absent"};
+  const MultiWriteResult touched = client->TouchMulti(keys, absl::Seconds(60));
+  CHECK((touched.done(0) && touched.done(1) && !touched.done(2)));
+  CHECK(touched.status(2).ok());
+  CHECK(client->Stats()[0].connections == 1);
 }
 
 TEST_CASE("a value near its end is won once, and good for everybody else", "[client]") {

@@ -1,7 +1,10 @@
 #include "cairn/namespace.h"
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -10,6 +13,7 @@
 #include "cairn/query_cache.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
+#include "tests/client/scripted_peer.h"
 #include "tests/client/two_places.h"
 #include "tests/client/wait.h"
 
@@ -52,6 +56,41 @@ TEST_CASE("processes agree on a generation, and see an invalidation when they as
   REQUIRE(theirs.Invalidate().ok());
   CHECK(asking.Key("k").value() == theirs.Key("k").value());
   CHECK(asking.Key("k").value() != before);
+}
+
+TEST_CASE("of two invalidations at a time the later one is believed", "[client]") {
+  std::mutex mutex;
+  std::string generation;
+  std::atomic<bool> first_came{false};
+  std::atomic<bool> second_is_over{false};
+  ScriptedPeer peer([&](Conversation& conversation, int number) {
+    for (std::string line = conversation.Line(); !line.empty(); line = conversation.Line()) {
+      if (line.starts_with("set ")) {
+        const std::string set = conversation.Line();
+        const std::lock_guard lock(mutex);
+        generation = set;
+      } else {
+        const std::lock_guard lock(mutex);
+        conversation.Send("VALUE ns:n 0 16\r\n" + generation + "\r\nEND\r\n");
+        continue;
+      }
+      first_came = true;
+      while (number == 0 && !second_is_over) std::this_thread::yield();
+      conversation.Send("STORED\r\n");
+    }
+  });
+  ClientOptions options = PatientOptions(peer.server());
+  options.protocol = ClientOptions::Protocol::kText;
+  const auto client = Client::Make(options).value();
+  Namespace names(client.get(), "n");
+  const AsyncNamespace async(&names);
+  // Stored first, and told of last.
+  std::thread first([&] { CHECK(names.Invalidate().ok()); });
+  while (!first_came) std::this_thread::yield();
+  CHECK(Wait(async.Invalidate()).ok());
+  second_is_over = true;
+  first.join();
+  CHECK(names.Key("k").value() == "n:" + generation + ":k");
 }
 
 TEST_CASE("old keys stay unreachable when the generation is evicted", "[client]") {

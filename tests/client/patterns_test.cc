@@ -93,6 +93,16 @@ TEST_CASE("write-through stores what was written", "[client]") {
   CHECK(absl::IsUnavailable(pages.WriteThrough("key", "4", Succeeds).cache));
 }
 
+TEST_CASE("without the meta protocol write-through stores only over what is there", "[client]") {
+  OneServer one(Protocol::kText);
+  LookAside pages(one.client.get());
+  CHECK(pages.WriteThrough("key", "1", Succeeds).cache.ok());
+  CHECK_FALSE(pages.Peek("key").value().has_value());
+  CHECK(pages.GetOrCompute("key", Says("2"))->value == "2");
+  CHECK(pages.WriteThrough("key", "3", Succeeds).cache.ok());
+  CHECK(pages.Peek("key").value()->value == "3");
+}
+
 TEST_CASE("write-through never leaves what is older than the database", "[client]") {
   const auto protocol = GENERATE(Protocol::kAuto, Protocol::kText);
   const bool there = GENERATE(true, false);

@@ -436,6 +436,23 @@ TEST_CASE("an alias keeps every key when the address changes") {
   }
 }
 
+TEST_CASE("a server with a UNIX socket has no port on a ring") {
+  const auto keys = ManyKeys(500);
+  std::vector<Server> parsed;
+  std::vector<Server> filled_in;
+  for (int i = 0; i < 4; ++i) {
+    const std::string path = "/run/cache" + std::to_string(i);
+    parsed.push_back(Server::Parse(path).value());
+    filled_in.emplace_back().host = path;
+  }
+  for (const PlacementPreset preset : AllPresets()) {
+    const auto options = PlacementOptions::For(preset);
+    const Placement one = MakeOk(parsed, options);
+    const Placement other = MakeOk(filled_in, options);
+    for (const std::string& key : keys) CHECK(one.Choose(key) == other.Choose(key));
+  }
+}
+
 TEST_CASE("keys with the same hash tag live together") {
   PlacementOptions options = PlacementOptions::For(PlacementPreset::kLibmemcachedWeighted);
   options.hash_tag = "{}";

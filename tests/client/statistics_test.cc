@@ -167,6 +167,21 @@ TEST_CASE("bytes are what the server says it has read and written", "[client]") 
   CHECK(before.bytes_received == written);
 }
 
+TEST_CASE("statistics of all groups are read, and none ends the connection", "[client]") {
+  OneServer one;
+  REQUIRE(one.client->Stats(0, "detail on").ok());
+  REQUIRE(one.client->Set("user:1", "v").ok());
+  const auto detail = one.client->Stats(0, "detail dump");
+  REQUIRE(detail.ok());
+  REQUIRE(detail->size() == 1);
+  CHECK((*detail)[0].first == "user");
+  CHECK(one.client->Stats(0, "detail off").ok());
+  CHECK(one.client->Stats(0, "cachedump 1 10").ok());
+  CHECK(one.client->Stats(0, "reset").ok());
+  CHECK(one.client->Stats(0, "slabs").ok());
+  CHECK(Of(*one.client).connections_made == 1);
+}
+
 TEST_CASE("asynchronous calls are counted, also after their client is gone", "[client]") {
   OneServer one;
   REQUIRE(one.server.running());

@@ -104,7 +104,8 @@ class CAIRN_EXPORT Client {
   absl::StatusOr<uint64_t> DecrementOrStart(std::string_view key, uint64_t delta, uint64_t initial,
                                             absl::Duration ttl, const CallOptions& options = {});
 
-  /// Many writes at once, acknowledged each by each.
+  /// Many writes at once, acknowledged each by each. Of a key given twice, once with a value that
+  /// is too large, either item may have the last word.
   MultiWriteResult SetMulti(std::span<const SetItem> items, const WriteOptions& options = {});
   /// The same with one answer for all, which costs less: ok when every value was stored; otherwise
   /// what first went wrong, and any of the others may have been stored or not.
@@ -126,8 +127,8 @@ class CAIRN_EXPORT Client {
                                     const LeaseToken& token, const WriteOptions& options = {});
   std::vector<absl::StatusOr<bool>> SetMultiWithLease(std::span<const LeasedStore> stores,
                                                       const CallOptions& options = {});
-  /// Gives a lease back unused, so that the next who asks gets it. False: it was lost before.
-  /// REQUIRES: token.held()
+  /// Gives a lease back unused, so that the next who asks gets it; but that of a value near its
+  /// end, which is won once. False: it was lost before. REQUIRES: token.held()
   absl::StatusOr<bool> ReleaseLease(std::string_view key, const LeaseToken& token,
                                     const CallOptions& options = {});
   std::vector<absl::StatusOr<bool>> ReleaseMulti(std::span<const HeldLease> leases,

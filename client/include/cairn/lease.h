@@ -15,6 +15,10 @@ namespace cairn {
 /// is up; what is stored with a lease that has ended is not stored. So a value that was computed
 /// from what a database said before a write never outlives the delete that followed the write.
 ///
+/// Only a missing value's lease has a time of its own. Of a value that is stale, or near its end,
+/// servers remember until that end that somebody has won it: if he dies, the others have that value
+/// until then, or wait. Leases need CAS, which memcached's -C turns off.
+///
 /// Servers with the meta protocol keep leases themselves, with an empty value in the key's place
 /// until it was computed: classic reads (Client::Get) see that one. With the others a lock does,
 /// "lk:<key>", that is added beside the key; there values are never stale and never refreshed ahead
@@ -24,7 +28,8 @@ struct LeaseOptions {
   /// For how long a missing value's lease is given, rounded up to seconds. Zero: none is asked for,
   /// and a value that is not there is just a miss.
   absl::Duration lease = absl::Seconds(10);
-  /// With less than this to live a value can be won, once, although it is good. Zero: never.
+  /// With less than this to live (at most a day) a value can be won, once, although it is good.
+  /// Zero: never.
   absl::Duration refresh_ahead = absl::ZeroDuration();
   /// The most the call takes; zero: ClientOptions::call_timeout.
   absl::Duration timeout = absl::ZeroDuration();

@@ -50,7 +50,7 @@ struct ClientOptions {
   PlacementOptions placement;
 
   /// Stands before every key on the wire, e.g. "v7:": raising it starts with an empty cache. Counts
-  /// towards the 250 bytes of a key.
+  /// towards the 250 bytes of a key; at most 200.
   std::string key_prefix;
   /// Whether the prefix takes part in choosing the server. Without, a key stays on its server
   /// whatever the prefix, as with libmemcached and pymemcache.
@@ -97,9 +97,9 @@ struct ClientOptions {
   absl::Duration call_timeout = absl::Seconds(5);
 
   /// After this many failures (refused, timed out, broken stream), each within `fail_timeout` of
-  /// the one before (the time that was waited for an answer not counted), a server is left alone
-  /// for `fail_timeout`, then for twice that after each failed trial, up to `pause_max`. Its keys
-  /// fail at once meanwhile. 0: never left alone.
+  /// the one before (plus connect_timeout and request_timeout, which it may take to show), a server
+  /// is left alone for `fail_timeout`, then for twice that after each failed trial, up to
+  /// `pause_max`. Its keys fail at once meanwhile. 0: never left alone.
   uint32_t max_fails = 3;
   absl::Duration fail_timeout = absl::Seconds(2);
   absl::Duration pause_max = absl::Seconds(30);

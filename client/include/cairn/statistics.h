@@ -74,7 +74,7 @@ struct CAIRN_EXPORT ServerStatistics {
   std::string last_failure;  ///< What went wrong last, e.g. "10.0.0.1:11211: cannot connect: ..."
 
   /// A request is what one call asks of this server in one go, for one key or thousands. Those that
-  /// were sent and are over, whatever came of them.
+  /// were sent and are over, whatever came of them, unless the client went away first.
   uint64_t requests = 0;
   /// How long these took, from when the call began (its keys placed and its request written) until
   /// the last byte of the answer was there, also when the caller had gone by then.
