@@ -50,10 +50,9 @@ class Yielding {
 /// may take the processor from who still has others to wake. Thread-safe.
 class Bell {
  public:
-  /// Before it is known to wait, and summoned. If `awake`, it is to let others run first.
-  static void Prepare(Waiter& waiter, bool awake) {
-    waiter.state.store(awake ? Waiter::State::kAwake : Waiter::State::kAsleep,
-                       std::memory_order_relaxed);
+  /// REQUIRES: nobody summons the waiter before it is known to wait.
+  static void Prepare(Waiter& waiter) {
+    waiter.state.store(Waiter::State::kAwake, std::memory_order_relaxed);
   }
   /// Ends a wait, and returns the bits to ring with for it: none when it does not sleep. The waiter
   /// may be gone then.

@@ -83,7 +83,7 @@ void Channel::AddWaiter(Waiter& waiter, Call& call, bool awake) {
   waiter.crowd = static_cast<int>(crowd_);
   waiter.awake = awake;
   if (awake) ++awake_;
-  Bell::Prepare(waiter, awake);
+  Bell::Prepare(waiter);
   call.waiter = &waiter;
   waiting_.push_back(&waiter);
 }
@@ -196,18 +196,16 @@ void Channel::TakeInbox(Clock::time_point now) {
 
 Channel::Next Channel::WaitForAnswers(Call& call, Waiter& waiter, Clock::time_point now,
                                       Clock::time_point deadline, bool for_good) {
-  if (!for_good && bell_.IsToLetOthersRun(now)) {
+  const bool lets_run = !for_good && bell_.IsToLetOthersRun(now);
+  // Who receives will lead again, and has all that is waited for.
+  const bool receiver_suffices = ReceiverSuffices();
+  if (lets_run || receiver_suffices) {
     MutexLock lock(&mutex_);
     if (has_received_ || !inbox_.empty()) return Next::kGoOn;
-    if (!waiting_.empty()) return StepBack(call, waiter, true);
+    const bool awake = lets_run && !waiting_.empty();
+    if (awake || receiver_suffices) return StepBack(call, waiter, awake);
   }
-  if (receiving_ != nullptr) {
-    if (OthersAwait(receiving_)) return Next::kPoll;
-    // Who receives will lead again, and has all that is waited for.
-    MutexLock lock(&mutex_);
-    if (has_received_ || !inbox_.empty()) return Next::kGoOn;
-    return StepBack(call, waiter, false);
-  }
+  if (receiving_ != nullptr) return Next::kPoll;
   Connection* const from = ToReceiveFrom(call, now, deadline);
   return from == nullptr ? Next::kPoll : ReceiveFrom(from, call, waiter);
 }
@@ -388,7 +386,7 @@ void Channel::RingForSummoned() {
 }
 
 void Channel::HandOver() {
-  const bool receiver_suffices = receiving_ != nullptr && !OthersAwait(receiving_);
+  const bool receiver_suffices = ReceiverSuffices();
   uint32_t bits = std::exchange(summoned_bits_, 0);
   {
     MutexLock lock(&mutex_);

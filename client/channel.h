@@ -75,6 +75,7 @@ class Channel {
   Next WaitForAnswers(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline,
                       bool for_good) ABSL_LOCKS_EXCLUDED(mutex_);
   bool OthersAwait(const Connection* one) const;
+  bool ReceiverSuffices() const { return receiving_ != nullptr && !OthersAwait(receiving_); }
   Connection* ToReceiveFrom(const Call& call, Clock::time_point now,
                             Clock::time_point deadline) const;
   Next ReceiveFrom(Connection* from, Call& call, Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -25,7 +25,8 @@ constexpr size_t kKeyBytesMax = 250;
 // What stands on the ring for a server, before its points' numbers.
 std::string NameOnRing(const Server& server, PointName style) {
   if (!server.alias.empty()) return server.alias;
-  const std::string port = server.IsUnixSocket() ? "0" : std::to_string(server.port);
+  const uint16_t number = server.IsUnixSocket() ? 0 : server.port;
+  const std::string port = std::to_string(number);
   switch (style) {
     case PointName::kSpymemcached:
       return server.host + ":" + port;
@@ -37,8 +38,7 @@ std::string NameOnRing(const Server& server, PointName style) {
     case PointName::kLibmemcached:
       break;
   }
-  const bool left_out = server.port == kPortLeftOut && !server.IsUnixSocket();
-  return left_out ? server.host : server.host + ":" + port;
+  return number == kPortLeftOut ? server.host : server.host + ":" + port;
 }
 
 // Rounds to single precision here, whatever the compiler would like to fuse.

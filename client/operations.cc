@@ -96,19 +96,23 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
     size_t used = 0;
     for (; used < chosen.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
-      const auto server = static_cast<uint16_t>(chosen[used] % servers);
+      size_t place = chosen[used];
       absl::Status refused = check(i);
-      if (stored != nullptr && refused.ok() && Refuses(server, *stored)) {
-        refused = TooLargeFor(server);
+      if (stored != nullptr && refused.ok()) {
+        const auto server = static_cast<uint16_t>(place % servers);
+        if (Refuses(server, *stored)) refused = TooLargeFor(server);
       }
-      const bool deletes = stored != nullptr && IsToDelete(*stored, refused);
+      bool deletes = false;
       if (!refused.ok()) {
+        deletes = stored != nullptr && IsToDelete(*stored, refused);
         result.Refuse(i, std::move(refused));
         if (!deletes) continue;
+        place = kinds * servers + place % servers;
       }
-      uint32_t& writer = writer_of[deletes ? kinds * servers + server : chosen[used]];
+      uint32_t& writer = writer_of[place];
       if (writer == kNoWriter) {
         writer = static_cast<uint32_t>(writers.size());
+        const auto server = static_cast<uint16_t>(place % servers);
         Part& part = call.AddPart(server, deletes ? AnswerShape::kWord : shape, is_read);
         // Classic text does not tell errors and nothing else.
         const Dialect dialect = DialectOf(server);

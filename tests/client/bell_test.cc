@@ -89,11 +89,11 @@ TEST_CASE("the bell need not be rung for who does not sleep yet", "[client]") {
   Bell bell;
   Waiter waiter;
   waiter.bit = 4;
-  Bell::Prepare(waiter, true);
+  Bell::Prepare(waiter);
   CHECK_FALSE(bell.SleepUntil(waiter, Clock::now()));
   CHECK(Bell::Summon(waiter) == 4);
   CHECK(bell.SleepUntil(waiter, Clock::time_point::max()));
-  Bell::Prepare(waiter, true);
+  Bell::Prepare(waiter);
   CHECK(Bell::Summon(waiter) == 0);
   CHECK(bell.SleepUntil(waiter, Clock::time_point::max()));
 }
@@ -101,7 +101,7 @@ TEST_CASE("the bell need not be rung for who does not sleep yet", "[client]") {
 TEST_CASE("who lets others run looks each time it was not summoned", "[client]") {
   Bell bell;
   Waiter waiter;
-  Bell::Prepare(waiter, true);
+  Bell::Prepare(waiter);
   int looks = 0;
   CHECK_FALSE(bell.LetOthersRun(waiter, kEver, [&looks] { ++looks; }));
   CHECK(looks > 1);
@@ -134,7 +134,7 @@ TEST_CASE("all who are summoned wake up, however they wait", "[client]") {
     waiters[t].bit = 1U << (t % 2);  // some share one
     threads.emplace_back([&bell, &woken, &waiter = waiters[t], &mine = begun[t]] {
       for (int round = 1; round <= kRounds; ++round) {
-        Bell::Prepare(waiter, round % 3 > 0);
+        Bell::Prepare(waiter);
         mine.store(round, std::memory_order_release);
         if (round % 3 == 2 && bell.LetOthersRun(waiter, kEver, [] {})) {
           ++woken;

@@ -163,6 +163,24 @@ TEST_CASE("a value on its way from the old pool is not stored after a delete or 
   CHECK(left.value == (sets ? std::optional<std::string>("new") : std::nullopt));
 }
 
+TEST_CASE("a value on its way from the old pool is not stored where a larger one was refused",
+          "[client][fill]") {
+  const auto protocol = GENERATE(Protocol::kAuto, Protocol::kText);
+  const bool waits = GENERATE(true, false);
+  OneServer to(protocol);
+  OneServer old(protocol);
+  const std::string large(2 << 20, 'x');
+  FillingPool theirs(to.client.get(), old.client.get());
+  std::atomic<int> refused{0};
+  SlowPool from([&] {
+    if (absl::IsResourceExhausted(theirs.Set("key", large))) ++refused;
+  });
+  Pool pool(waits, to.client.get(), from.client.get());
+  CHECK(pool.Get("key").value() == "A");
+  CHECK(refused == 1);
+  CHECK(to.client->GetWithLease("key").value().value == std::nullopt);
+}
+
 TEST_CASE("what threads and loops delete from both pools at once does not come back",
           "[client][fill]") {
   OneServer from;
