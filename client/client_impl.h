@@ -10,6 +10,7 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "client/channel.h"
+#include "client/lease_watch.h"
 #include "client/operations.h"
 #include "client/result_impl.h"
 #include "client/router.h"
@@ -30,6 +31,7 @@ class CAIRN_HIDDEN Client::Impl {
   const std::vector<std::unique_ptr<ServerState>>& servers() const { return router_.servers(); }
   Router& router() { return router_; }
   Operations& operations() { return operations_; }
+  LeaseWatch& lease_watch() { return lease_watch_; }
   /// Made when it is first asked for.
   AsyncClient& Async() ABSL_LOCKS_EXCLUDED(async_mutex_);
 
@@ -102,6 +104,7 @@ class CAIRN_HIDDEN Client::Impl {
   std::unique_ptr<ValueCodec> codec_;
   Router router_{&options_};
   Operations operations_{&options_, &router_};
+  LeaseWatch lease_watch_;
   std::vector<std::unique_ptr<Channel>> channels_;
 
   absl::Mutex async_mutex_;

@@ -35,11 +35,15 @@ struct Client::Leases::Asking {
   LeaseOptions options;
   Items items = {};
   std::vector<size_t> missing = {};  // on servers without leases
-  struct Spoilt {
+  // What is done to keys in whose way there is something, before they are asked for again: values
+  // that nobody can read go, and leases of those who seem to be dead are given back.
+  enum class Clearing : uint8_t { kDelete, kDeleteIf, kGiveBack };
+  struct Blocked {
     size_t which;
-    uint64_t cas;  // of what is there; 0: the server has no such numbers
+    Clearing clearing;
+    uint64_t cas;  // of what is there; not with kDelete
   };
-  std::vector<Spoilt> spoilt = {};  // values that nobody can read; they go, and are asked for again
+  std::vector<Blocked> blocked = {};
 
   std::vector<std::string_view> KeysOf(const std::vector<size_t>& which) const {
     std::vector<std::string_view> views;
@@ -69,6 +73,12 @@ struct Client::Leases::Asking {
   }
 };
 
+// Of values near their end neither: they are good, and their end is near.
+bool Client::Leases::HasNoEnd(const LeaseOptions& options, const Answer& answer) {
+  constexpr uint8_t kTakenStale = kLeaseTaken | kLeaseStale;
+  return (answer.lease & kTakenStale) == kTakenStale && WholeSeconds(options.lease) > 0;
+}
+
 bool Client::Leases::IsKnown(const LeaseOptions& options, const ResultImpl& result, size_t i) {
   if (WholeSeconds(options.lease) == 0) return true;
   const Answer& answer = result.call->answers[i];
@@ -96,49 +106,63 @@ Step<Client::Leases::Items> Client::Leases::OnAsked(const std::shared_ptr<Asking
                                                     const ResultImpl& result) {
   const size_t count = result.call->answers.size();
   asking->items.resize(count, LeasedItem());
+  const LeaseOptions& options = asking->options;
+  const absl::Duration lease = absl::Seconds(WholeSeconds(options.lease));
   for (size_t i = 0; i < count; ++i) {
     const Answer& answer = result.call->answers[i];
-    if (answer.damaged && WholeSeconds(asking->options.lease) > 0) {
-      asking->spoilt.push_back({i, answer.number});
-    } else {
-      asking->Take(i, result, i);
+    if (answer.damaged && lease > absl::ZeroDuration()) {
+      using enum Asking::Clearing;
+      asking->blocked.push_back({i, answer.number == 0 ? kDelete : kDeleteIf, answer.number});
+      continue;
+    }
+    asking->Take(i, result, i);
+    if (HasNoEnd(options, answer) && asking->items[i].ok() &&
+        asking->impl->lease_watch().IsOverdue(asking->keys[i], answer.number, lease,
+                                              Clock::now())) {
+      asking->blocked.push_back({i, Asking::Clearing::kGiveBack, answer.number});
     }
   }
-  if (asking->spoilt.empty()) return AskLocks(asking);
+  if (asking->blocked.empty()) return AskLocks(asking);
 
-  // What it still is with that CAS number is taken away.
+  // What still has that CAS number.
   std::vector<size_t> which;
-  for (const Asking::Spoilt& spoilt : asking->spoilt) which.push_back(spoilt.which);
+  for (const Asking::Blocked& blocked : asking->blocked) which.push_back(blocked.which);
   const std::vector<std::string_view> keys = asking->KeysOf(which);
   std::vector<uint16_t> servers(keys.size());
   asking->impl->router().Route(keys, servers);
   std::vector<Operations::Asked> asked;
   for (size_t n = 0; n < keys.size(); ++n) {
-    asked.push_back({servers[n], static_cast<uint16_t>(asking->spoilt[n].cas == 0 ? 0 : 1)});
+    asked.push_back({servers[n], static_cast<uint16_t>(asking->blocked[n].clearing)});
   }
-  ResultImpl removal = asking->impl->operations().AskEach(
+  ResultImpl clearing = asking->impl->operations().AskEach(
       asked, AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t n) {
-        const uint64_t cas = asking->spoilt[n].cas;
-        if (cas == 0) {
-          writer.Delete(keys[n], n);
-        } else {
-          writer.DeleteIf(keys[n], cas, n);
+        const Asking::Blocked& blocked = asking->blocked[n];
+        switch (blocked.clearing) {
+          case Asking::Clearing::kDelete:
+            writer.Delete(keys[n], n);
+            break;
+          case Asking::Clearing::kDeleteIf:
+            writer.DeleteIf(keys[n], blocked.cas, n);
+            break;
+          case Asking::Clearing::kGiveBack:
+            writer.GiveBackStale(keys[n], blocked.cas, n);
+            break;
         }
         return keys[n].size();
       });
-  return Step<Items>::Ask(std::move(removal),
-                          [asking](const ResultImpl& removed) { return AskAnew(asking, removed); });
+  return Step<Items>::Ask(std::move(clearing),
+                          [asking](const ResultImpl& cleared) { return AskAnew(asking, cleared); });
 }
 
 Step<Client::Leases::Items> Client::Leases::AskAnew(const std::shared_ptr<Asking>& asking,
-                                                    const ResultImpl& removed) {
+                                                    const ResultImpl& cleared) {
   std::vector<size_t> again;
-  for (size_t n = 0; n < asking->spoilt.size(); ++n) {
-    const size_t which = asking->spoilt[n].which;
-    if (absl::Status status = removed.StatusOf(n); status.ok()) {
-      again.push_back(which);
-    } else {
-      asking->items[which] = std::move(status);
+  for (size_t n = 0; n < asking->blocked.size(); ++n) {
+    const Asking::Blocked& blocked = asking->blocked[n];
+    if (absl::Status status = cleared.StatusOf(n); status.ok()) {
+      again.push_back(blocked.which);
+    } else if (blocked.clearing != Asking::Clearing::kGiveBack) {
+      asking->items[blocked.which] = std::move(status);
     }
   }
   if (again.empty()) return AskLocks(asking);

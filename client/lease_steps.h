@@ -65,10 +65,12 @@ class CAIRN_HIDDEN Client::Leases {
   static Step<Items> OnAsked(const std::shared_ptr<Asking>& asking, const ResultImpl& result);
   static Step<Items> OnAskedOne(Impl* impl, std::string_view key, const LeaseOptions& options,
                                 const ResultImpl& result);
-  static Step<Items> AskAnew(const std::shared_ptr<Asking>& asking, const ResultImpl& removed);
+  static Step<Items> AskAnew(const std::shared_ptr<Asking>& asking, const ResultImpl& cleared);
   static Step<Items> AskLocks(const std::shared_ptr<Asking>& asking);
   /// Whether an answer says all there is to know.
   static bool IsKnown(const LeaseOptions& options, const ResultImpl& result, size_t i);
+  /// The lease is somebody else's, and the server will not take it from him.
+  static bool HasNoEnd(const LeaseOptions& options, const Answer& answer);
 
   // With a lock in place of the server's leases (lease_locks.cc).
 

@@ -85,7 +85,7 @@ class Operations {
     uint16_t server = 0;
     uint16_t kind = 0;  ///< Below kKinds.
   };
-  static constexpr size_t kKinds = 2;
+  static constexpr size_t kKinds = 3;
   ResultImpl AskEach(std::span<const Asked> asked, AnswerShape shape, bool is_read,
                      const std::function<size_t(RequestWriter&, uint32_t)>& write);
 

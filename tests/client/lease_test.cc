@@ -256,6 +256,43 @@ TEST_CASE("a lease whose holder says nothing more goes to the next after its tim
   CHECK(client->Get("key").value() == "good");
 }
 
+TEST_CASE("a stale value's lease whose holder says nothing more goes to the next", "[client]") {
+  const std::string program = GENERATE("cairnd", "memcached");
+  const bool many = GENERATE(false, true);
+  ServerProcess server(program);
+  if (!server.running()) return;
+  const auto dead = Connect(server.server());
+  const auto client = Connect(server.server());
+  const LeaseOptions brief = {.lease = absl::Seconds(1)};
+  const auto ask = [&] {
+    if (!many) return client->GetWithLease("key", brief).value();
+    const std::string_view keys[] = {"good", "key"};
+    auto items = client->GetMultiWithLease(keys, brief);
+    CHECK(items[0].value().value == "good");
+    return std::move(items[1]).value();
+  };
+  REQUIRE(client->Set("good", "good").ok());
+  REQUIRE(client->Set("key", "old").ok());
+  REQUIRE(client->Invalidate("key", absl::Hours(1)).value());
+  const LeasedItem first = dead->GetWithLease("key", brief).value();
+  REQUIRE(first.won);
+  LeasedItem second = ask();
+  CHECK(second.taken);
+  CHECK(second.lease_id == first.lease_id);
+  while (!second.won) {
+    CHECK(second.stale);
+    CHECK(second.value == "old");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    second = ask();
+  }
+  CHECK(second.stale);
+  CHECK(second.value == "old");
+  // Who was dead was only slow.
+  CHECK_FALSE(dead->SetWithLease("key", "late", first.token).value());
+  CHECK(client->SetWithLease("key", "good", second.token).value());
+  CHECK(client->GetWithLease("key").value().value == "good");
+}
+
 TEST_CASE("answers to leased reads are believed only if they make sense", "[client]") {
   struct Case {
     const char* answer;

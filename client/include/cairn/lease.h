@@ -15,9 +15,11 @@ namespace cairn {
 /// is up; what is stored with a lease that has ended is not stored. So a value that was computed
 /// from what a database said before a write never outlives the delete that followed the write.
 ///
-/// Only a missing value's lease has a time of its own. Of a value that is stale, or near its end,
-/// servers remember until that end that somebody has won it: if he dies, the others have that value
-/// until then, or wait. Leases need CAS, which memcached's -C turns off.
+/// On servers only a missing value's lease has a time of its own. Of a stale value they remember
+/// until its end that somebody has won it; so a client that is told so for as long as
+/// LeaseOptions::lease, of one lease, gives that back, and asks once more. Of a value near its end
+/// they do, too: if he who won it dies, it is computed when it has expired. Leases need CAS, which
+/// memcached's -C turns off.
 ///
 /// Servers with the meta protocol keep leases themselves, with an empty value in the key's place
 /// until it was computed: classic reads (Client::Get) see that one. With the others a lock does,
@@ -25,8 +27,9 @@ namespace cairn {
 /// of their expiry.
 
 struct LeaseOptions {
-  /// For how long a missing value's lease is given, rounded up to seconds. Zero: none is asked for,
-  /// and a value that is not there is just a miss.
+  /// For how long a missing value's lease is given, and a stale one's left to somebody else, since
+  /// this client first heard of him; rounded up to seconds. Zero: none is asked for, and a value
+  /// that is not there is just a miss.
   absl::Duration lease = absl::Seconds(10);
   /// With less than this to live (at most a day) a value can be won, once, although it is good.
   /// Zero: never.
