@@ -7,6 +7,7 @@
 #include "client/client_impl.h"
 #include "client/count_steps.h"
 #include "client/lease_steps.h"
+#include "client/touch_steps.h"
 
 namespace cairn {
 
@@ -89,7 +90,7 @@ AsyncResult<absl::StatusOr<std::optional<Item>>> AsyncClient::Gets(std::string_v
 
 AsyncResult<absl::StatusOr<std::optional<Item>>> AsyncClient::GetAndTouch(
     std::string_view key, absl::Duration ttl, const CallOptions& options) {
-  return Prepared(impl_->operations().ReadAndTouch(key, ttl), options.timeout, ItemOf);
+  return Prepared(ReadThenTouch(&impl_->operations(), key, ttl), options.timeout);
 }
 
 AsyncResult<absl::Status> AsyncClient::Set(std::string_view key, std::string_view value,

@@ -65,17 +65,19 @@ void RequestWriter::Packet(BinaryOpcode opcode, std::string_view extras, std::st
   out.Advance(at);
 }
 
-void RequestWriter::BinaryRead(std::string_view verb, std::string_view key, uint32_t answer) {
-  constexpr std::string_view kTouching = "gats ";
+void RequestWriter::BinaryRead(std::string_view key, uint32_t answer) {
+  Packet(BinaryOpcode::kGetKeyQuietly, {}, key);
+  AddBinaryRead(key, answer);
+}
+
+void RequestWriter::BinaryReadAndTouch(std::string_view key, int64_t exptime, uint32_t answer) {
   char extras[sizeof(uint32_t)];
-  if (verb.starts_with(kTouching)) {
-    int64_t exptime = 0;
-    std::from_chars(verb.data() + kTouching.size(), verb.data() + verb.size(), exptime);
-    PutBigEndian(BinaryExptime(exptime), extras);
-    Packet(BinaryOpcode::kGetKeyAndTouchQuietly, {extras, sizeof(extras)}, key);
-  } else {
-    Packet(BinaryOpcode::kGetKeyQuietly, {}, key);
-  }
+  PutBigEndian(BinaryExptime(exptime), extras);
+  Packet(BinaryOpcode::kGetKeyAndTouchQuietly, {extras, sizeof(extras)}, key);
+  AddBinaryRead(key, answer);
+}
+
+void RequestWriter::AddBinaryRead(std::string_view key, uint32_t answer) {
   const size_t bytes = prefix_.size() + key.size();
   part_->keys.push_back({answer, static_cast<uint32_t>(part_->text.size() - bytes),
                          static_cast<uint16_t>(bytes), false});

@@ -70,6 +70,8 @@ size_t Part::Clear() {
   operation = Operation::kAskServer;
   is_read = sent = sent_again = spoke_meta = stores_large = false;
   opaque = quiet_keys = 0;
+  item_bytes = 0;
+  overruled = absl::OkStatus();
   success = {};
   status = absl::OkStatus();
   done.store(false, std::memory_order_relaxed);

@@ -104,8 +104,12 @@ struct Part {
   bool sent = false;  ///< Begun to be, at least.
   bool sent_again = false;
   bool spoke_meta = false;  ///< `meta` was sent.
-  /// A value among those that it stores has this size or more, and may be too large.
+  /// A value among those that it stores has kLargeFrom bytes or more, and may be too large.
   bool stores_large = false;
+  /// Bytes of key and value when it stores that one and nothing else; 0 otherwise.
+  size_t item_bytes = 0;
+  /// Not ok: what it stored was too large, and this is what its caller is told. It deletes instead.
+  absl::Status overruled;
   static constexpr size_t kLargeFrom = 4096;
   /// The requests in either dialect. Reads have the text only, which every server takes. With
   /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the

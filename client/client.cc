@@ -4,6 +4,7 @@
 
 #include "client/at_home.h"
 #include "client/client_impl.h"
+#include "client/touch_steps.h"
 
 namespace cairn {
 
@@ -32,7 +33,7 @@ absl::StatusOr<std::optional<Item>> Client::Gets(std::string_view key, const Cal
 
 absl::StatusOr<std::optional<Item>> Client::GetAndTouch(std::string_view key, absl::Duration ttl,
                                                         const CallOptions& options) {
-  return ItemOf(impl_->Ran(impl_->operations().ReadAndTouch(key, ttl), options.timeout));
+  return impl_->RanSteps(ReadThenTouch(&impl_->operations(), key, ttl), options.timeout);
 }
 
 absl::Status Client::Set(std::string_view key, std::string_view value,

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "client/accounting.h"
+#include "client/requests.h"
 
 namespace cairn {
 namespace {
@@ -65,6 +66,7 @@ void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
                         Clock::time_point now) {
   Call* const call = part->call;
   if (part->shape == AnswerShape::kSettings) {
+    asks_for_limit_ = false;
     if (ending == Ending::kAnswered) server_->LearnLimit(part->lines, now);
     if (ending == Ending::kCancelled) server_->GiveUpLimitQuestion();
     return call->Unref();
@@ -174,18 +176,24 @@ void Connection::StartBatch(Clock::time_point now) {
     // Requests were written for the dialect that the server spoke last; it may be another program
     // now.
     const bool use_meta = !part->meta.empty() && dialect_ == Dialect::kMeta;
-    const std::string_view bytes = (use_meta ? part->meta : part->text).view();
-    if (bytes.empty()) {
+    const ByteBuffer& request = use_meta ? part->meta : part->text;
+    if (request.empty()) {
       Finish(part, About(absl::UnavailableError("changed its protocol; ask again")),
              Ending::kBroken, now);
       continue;
     }
-    if (use_meta && part->stores_large) AskForLimit();
+    if (use_meta && part->stores_large) {
+      if (AwaitsLimit()) {
+        queue_.push_front(part);
+        break;
+      }
+      if (server_->Refuses(part->item_bytes) && !Overrule(part, now)) continue;
+    }
     // A part with both forms is read by the one that was sent.
     if (!use_meta) part->meta.clear();
     part->sent = true;
     part->spoke_meta = use_meta;
-    sending_.push_back({part, bytes});
+    sending_.push_back({part, request.view()});
     pending_.push_back({part, false});
   }
   if (sending_.empty()) return;
@@ -194,15 +202,33 @@ void Connection::StartBatch(Clock::time_point now) {
   if (was_idle) last_progress_ = now;
 }
 
-// In front of what may be too large, so that what comes later need not be sent in vain: once, until
-// a connection is made again, and of servers only that speak the meta protocol, since proxies may
-// hang up on the question.
+// What may be too large is kept back until the server has said how much it takes: once, until a
+// connection is made again, and of servers only that speak the meta protocol, since proxies may
+// hang up on the question. While another connection asks, nothing is kept back.
+bool Connection::AwaitsLimit() {
+  if (!asks_for_limit_ && server_->ClaimLimitQuestion()) AskForLimit();
+  return asks_for_limit_;
+}
+
 void Connection::AskForLimit() {
-  if (!server_->ClaimLimitQuestion()) return;
+  asks_for_limit_ = true;
   Part& part = Call::New()->AddPart(0, AnswerShape::kSettings, false);
   part.text.Advance(part.text.Extend(kLimitQuestion.size()).Text(kLimitQuestion));
   sending_.push_back({&part, part.text.view()});
   pending_.push_back({&part, false});
+}
+
+// A value that the server would refuse is not sent, and what a set was to replace deleted. False
+// when that leaves nothing to send, and the part is over.
+bool Connection::Overrule(Part* part, Clock::time_point now) {
+  if (part->operation == Operation::kSet) {
+    part->overruled = server_->TooLarge();
+    BecomeDelete(part);
+    return true;
+  }
+  part->counted.store(true, std::memory_order_relaxed);  // as little as what is refused before
+  Finish(part, server_->TooLarge(), Ending::kCancelled, now);
+  return false;
 }
 
 ssize_t Connection::Send(iovec* pieces, size_t count) {
@@ -365,7 +391,7 @@ void Connection::FinishFront(Clock::time_point now) {
     server_->Succeeded(now);
   }
   RecordLatency(*front.part, now);
-  Finish(front.part, absl::OkStatus(), Ending::kAnswered, now);
+  Finish(front.part, front.part->overruled, Ending::kAnswered, now);
   part_bytes_ = 0;
 }
 

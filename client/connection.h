@@ -118,7 +118,9 @@ class Connection {
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
   void StartBatch(Clock::time_point now);
+  bool AwaitsLimit();
   void AskForLimit();
+  bool Overrule(Part* part, Clock::time_point now);
   void Write(Clock::time_point now);
   std::span<char> ReceiveTarget();
   void Read(Clock::time_point now);
@@ -163,6 +165,7 @@ class Connection {
   std::deque<Unsent> sending_;   // begun: what of it the socket has not taken
   std::deque<Pending> pending_;  // begun: whose answers are due, in order
   int batches_ = 0;              // unanswered
+  bool asks_for_limit_ = false;  // and is not answered yet
   AnswerReader reader_;
   bool reading_ = false;    // reader_ is at pending_.front()
   size_t part_bytes_ = 0;   // that it has read of this part

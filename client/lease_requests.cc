@@ -15,7 +15,7 @@ void AppendFlag(ByteBuffer* out, std::string_view flag, Number number) {
 
 void RequestWriter::LeaseRead(std::string_view key, int64_t lease, int64_t ahead, uint32_t answer) {
   part_->operation = Operation::kGetWithLease;
-  if (dialect_ == Dialect::kBinary) return BinaryRead("gets", key, answer);
+  if (dialect_ == Dialect::kBinary) return BinaryRead(key, answer);
   Part::Key& entry = part_->keys.emplace_back();
   entry.answer = answer;
   entry.ends_line = true;
@@ -28,7 +28,7 @@ void RequestWriter::LeaseRead(std::string_view key, int64_t lease, int64_t ahead
   if (dialect_ != Dialect::kText) {
     ByteBuffer& meta = part_->meta;
     meta.Append("mg ").Append(prefix_).Append(key).Append(" v f c t");
-    if (lease > 0) AppendFlag(&meta, " N", lease);
+    if (lease > 0) AppendFlag(&meta, " N", Capped(lease));
     if (ahead > 0) AppendFlag(&meta, " R", ahead);
     AppendFlag(&meta, " O", answer);
     meta.Append("\r\n");

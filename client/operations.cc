@@ -10,8 +10,10 @@ namespace cairn {
 namespace {
 
 // How much one wave of a bulk call puts on the wire before its answers are awaited, so that a call
-// of any size needs memory for its results and a little more.
-constexpr size_t kWaveKeys = 4096;
+// of any size needs memory for its results and a little more. Each wave has twice the keys of the
+// one before, up to the most: a call of very many waits for fewer answers of servers that are far.
+constexpr size_t kFirstWaveKeys = 4096;
+constexpr size_t kWaveKeysMax = 16384;
 constexpr size_t kWaveBytes = size_t{4} * 1024 * 1024;
 constexpr size_t kKeysAhead = 8;
 constexpr uint32_t kNoWriter = 0xffffffff;
@@ -33,11 +35,6 @@ absl::Status Operations::Encode(StoreRequest* request, std::string* room) const 
   return request->value.size() <= options_.value_bytes_max ? absl::OkStatus() : ValueTooLarge();
 }
 
-absl::Status Operations::TooLargeFor(uint16_t server) const {
-  return absl::ResourceExhaustedError(router_.servers()[server]->address() +
-                                      " takes no item as large; it was not sent");
-}
-
 template <typename Write>
 ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read,
                            const Write& write, Places places, const StoreRequest* stored) {
@@ -51,9 +48,11 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
   }
   const uint16_t server = router_.Route(key, places);
   if (stored != nullptr && Refuses(server, *stored)) {
-    return RefuseStore(*stored, TooLargeFor(server), places);
+    return RefuseStore(*stored, router_.servers()[server]->TooLarge(), places);
   }
-  RequestWriter writer = WriterFor(&call.AddPart(server, shape, is_read));
+  Part& part = call.AddPart(server, shape, is_read);
+  if (stored != nullptr) part.item_bytes = ItemBytes(*stored);
+  RequestWriter writer = WriterFor(&part);
   write(writer);
   writer.End();
   return result;
@@ -86,8 +85,10 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
   std::vector<uint16_t> chosen;
   std::vector<uint32_t> writer_of;
   std::vector<RequestWriter> writers;
+  size_t wave_keys = kFirstWaveKeys;
   for (size_t begin = 0; begin < count;) {
-    chosen.resize(std::min(kWaveKeys, count - begin));
+    chosen.resize(std::min(wave_keys, count - begin));
+    wave_keys = std::min(wave_keys * 2, kWaveKeysMax);
     const size_t kinds = route(begin, std::span(chosen));
     writer_of.assign((kinds + 1) * servers, kNoWriter);  // the last kind deletes
     writers.clear();
@@ -97,22 +98,24 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
     for (; used < chosen.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
       size_t place = chosen[used];
+      const auto server = static_cast<uint16_t>(place % servers);
       absl::Status refused = check(i);
-      if (stored != nullptr && refused.ok()) {
-        const auto server = static_cast<uint16_t>(place % servers);
-        if (Refuses(server, *stored)) refused = TooLargeFor(server);
+      if (stored != nullptr && refused.ok() && Refuses(server, *stored)) {
+        refused = router_.servers()[server]->TooLarge();
       }
       bool deletes = false;
       if (!refused.ok()) {
         deletes = stored != nullptr && IsToDelete(*stored, refused);
         result.Refuse(i, std::move(refused));
         if (!deletes) continue;
-        place = kinds * servers + place % servers;
+        place = kinds * servers + server;
       }
-      uint32_t& writer = writer_of[place];
+      // What only its connection may find to be too large is a part of its own, to be taken back.
+      const bool alone = stored != nullptr && !deletes && MayBeRefused(server, *stored);
+      uint32_t writer_of_its_own = kNoWriter;
+      uint32_t& writer = alone ? writer_of_its_own : writer_of[place];
       if (writer == kNoWriter) {
         writer = static_cast<uint32_t>(writers.size());
-        const auto server = static_cast<uint16_t>(place % servers);
         Part& part = call.AddPart(server, deletes ? AnswerShape::kWord : shape, is_read);
         // Classic text does not tell errors and nothing else.
         const Dialect dialect = DialectOf(server);
@@ -120,6 +123,7 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
             dialect != Dialect::kBinary) {
           part.shape = AnswerShape::kWord;
         }
+        if (alone) part.item_bytes = ItemBytes(*stored);
         writers.push_back(WriterFor(&part));
       }
       if (deletes) {
@@ -181,9 +185,8 @@ ResultImpl Operations::Read(std::string_view verb, std::string_view key, Places 
 
 ResultImpl Operations::ReadAndTouch(std::string_view key, absl::Duration ttl) {
   const int64_t exptime = ExptimeOf(ttl, absl::Now());
-  return One(key, AnswerShape::kValues, true, [&](RequestWriter& writer) {
-    writer.Read("gats " + std::to_string(writer.Capped(exptime)), key, 0);
-  });
+  return One(key, AnswerShape::kValues, true,
+             [&](RequestWriter& writer) { writer.ReadAndTouch(key, exptime, 0); });
 }
 
 ResultImpl Operations::Store(StoreVerb verb, std::string_view key, std::string_view value,

@@ -43,6 +43,7 @@ class Operations {
 
   /// `verb` is "get" or "gets".
   ResultImpl Read(std::string_view verb, std::string_view key, Places places = Places::kAny);
+  /// A read only, where the server does not speak the meta protocol: touch_steps.h.
   ResultImpl ReadAndTouch(std::string_view key, absl::Duration ttl);
   ResultImpl Store(StoreVerb verb, std::string_view key, std::string_view value,
                    const WriteOptions& options, uint64_t cas = 0, Places places = Places::kAny);
@@ -54,6 +55,11 @@ class Operations {
   /// A command of one line, e.g. "version", to one server.
   ResultImpl Line(uint16_t server, std::string_view line);
   ResultImpl FlushAll();
+
+  /// Whether a part that is done was asked for in classic text.
+  bool SpokeText(const Part& part) const {
+    return !part.spoke_meta && options_.auth != ClientOptions::Auth::kSaslPlain;
+  }
 
   ResultImpl ReadMany(std::span<const std::string_view> keys, bool with_cas, const RunWave& run);
   ResultImpl StoreMany(std::span<const SetItem> items, const WriteOptions& options,
@@ -110,10 +116,18 @@ class Operations {
                      const RunWave& run, const Check& check, const Write& write,
                      const StoreRequest* stored);
   bool Refuses(uint16_t server, const StoreRequest& stored) const {
-    return router_.servers()[server]->Refuses(options_.key_prefix.size() + stored.key.size() +
-                                              stored.value.size());
+    return router_.servers()[server]->Refuses(ItemBytes(stored));
   }
-  absl::Status TooLargeFor(uint16_t server) const;
+  // The server will first be asked how much it takes, unless it speaks what has no such question.
+  bool MayBeRefused(uint16_t server, const StoreRequest& stored) const {
+    const Dialect dialect = DialectOf(server);
+    return stored.value.size() >= Part::kLargeFrom &&
+           (dialect == Dialect::kMeta || dialect == Dialect::kUnknown) &&
+           router_.servers()[server]->limit_question_due();
+  }
+  size_t ItemBytes(const StoreRequest& stored) const {
+    return options_.key_prefix.size() + stored.key.size() + stored.value.size();
+  }
   // Whether what was there has to go when `stored` is refused.
   static bool IsToDelete(const StoreRequest& stored, const absl::Status& why) {
     return stored.verb == StoreVerb::kSet && absl::IsResourceExhausted(why);

@@ -100,11 +100,20 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
                            0xffffffff);
 }
 
+void BecomeDelete(Part* part) {
+  constexpr std::string_view kVerb = "ms ";
+  const std::string_view set = part->meta.view().substr(kVerb.size());
+  const std::string key(set.substr(0, set.find(' ')));
+  part->meta.clear();
+  part->meta.Append("md ").Append(key).Append(" q\r\nmn\r\n");
+  part->shape = AnswerShape::kQuiet;
+  part->operation = Operation::kDelete;
+  part->success = "DELETED";
+}
+
 void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t answer) {
-  if (part_->keys.empty()) {
-    part_->operation = verb.starts_with("gat") ? Operation::kGetAndTouch : Operation::kGet;
-  }
-  if (dialect_ == Dialect::kBinary) return BinaryRead(verb, key, answer);
+  part_->operation = Operation::kGet;
+  if (dialect_ == Dialect::kBinary) return BinaryRead(key, answer);
   ByteBuffer& text = part_->text;
   const size_t bytes = prefix_.size() + key.size();
   if (line_keys_ == kLineKeysMax || text.size() - line_begin_ + bytes > kLineBytesMax) End();
@@ -119,6 +128,22 @@ void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t a
       {answer, static_cast<uint32_t>(text.size()), static_cast<uint16_t>(bytes), false});
   text.Advance(at.Text(prefix_).Text(key));
   ++line_keys_;
+}
+
+void RequestWriter::ReadAndTouch(std::string_view key, int64_t exptime, uint32_t answer) {
+  exptime = Capped(exptime);
+  if (dialect_ == Dialect::kBinary) {
+    BinaryReadAndTouch(key, exptime, answer);
+  } else {
+    Read("gets", key, answer);
+    if (dialect_ != Dialect::kText) {
+      ByteBuffer& meta = part_->meta;
+      ByteBuffer::Cursor at = meta.Extend(prefix_.size() + key.size() + kOverheadBytesMax);
+      at.Text("gats ").Number(exptime).Char(' ').Text(prefix_).Text(key).Text("\r\n");
+      meta.Advance(at);
+    }
+  }
+  part_->operation = Operation::kGetAndTouch;
 }
 
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {

@@ -31,6 +31,10 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 
 enum class BinaryOpcode : uint8_t;
 
+/// Makes of a part that only sets one value, in the meta protocol, the delete of its key, a quiet
+/// one: whether the key was there is not of interest.
+void BecomeDelete(Part* part);
+
 /// Which command stores.
 enum class StoreVerb : uint8_t { kSet, kAdd, kReplace, kAppend, kPrepend, kCas };
 
@@ -52,15 +56,10 @@ class RequestWriter {
   RequestWriter(Part* part, std::string_view key_prefix, Dialect dialect, int64_t exptime_max = 0)
       : part_(part), prefix_(key_prefix), dialect_(dialect), exptime_max_(exptime_max) {}
 
-  /// REQUIRES: AnswerShape::kValues. `verb` is "get", "gets" or "gats <exptime>", and the same for
-  /// all of a part.
+  /// REQUIRES: AnswerShape::kValues. `verb` is "get" or "gets", and the same for all of a part.
   void Read(std::string_view verb, std::string_view key, uint32_t answer);
-  /// "gat" and "gats" take this for an exptime.
-  int64_t Capped(int64_t exptime) const {
-    if (exptime == kExptimePassed) return exptime;
-    const bool too_late = exptime == 0 || exptime > exptime_max_;
-    return exptime_max_ > 0 && too_late ? exptime_max_ : exptime;
-  }
+  /// The same, for a part's only key. Classic text only reads, since proxies do not know "gats".
+  void ReadAndTouch(std::string_view key, int64_t exptime, uint32_t answer);
   /// REQUIRES: AnswerShape::kWord, for these three. With kQuiet and Dialect::kMeta, Store() has no
   /// answer of its own.
   void Store(const StoreRequest& request, uint32_t answer);
@@ -91,6 +90,11 @@ class RequestWriter {
 
  private:
   struct None {};
+  int64_t Capped(int64_t exptime) const {
+    if (exptime == kExptimePassed) return exptime;
+    const bool too_late = exptime == 0 || exptime > exptime_max_;
+    return exptime_max_ > 0 && too_late ? exptime_max_ : exptime;
+  }
   // How a number begins that is not there.
   struct FirstNumber {
     uint64_t initial;
@@ -99,7 +103,9 @@ class RequestWriter {
   // binary_requests.cc
   void Packet(BinaryOpcode opcode, std::string_view extras, std::string_view key,
               std::string_view value = {}, uint64_t cas = 0);
-  void BinaryRead(std::string_view verb, std::string_view key, uint32_t answer);
+  void BinaryRead(std::string_view key, uint32_t answer);
+  void BinaryReadAndTouch(std::string_view key, int64_t exptime, uint32_t answer);
+  void AddBinaryRead(std::string_view key, uint32_t answer);
   void BinaryStore(const StoreRequest& request, uint32_t answer);
   void BinaryDelete(std::string_view key, uint64_t cas, uint32_t answer);
   void BinaryDeleteIf(std::string_view key, uint64_t cas, uint32_t answer);

@@ -17,9 +17,10 @@ constexpr std::chrono::minutes kLimitBelieved{1};
 }  // namespace
 
 Clock::duration ToClock(absl::Duration duration) {
-  const absl::Duration century = absl::Hours(24) * 36525;
+  // A few of them can be added up.
+  const absl::Duration longest = absl::Hours(24) * 18262;
   return std::chrono::duration_cast<Clock::duration>(
-      absl::ToChronoNanoseconds(std::clamp(duration, absl::ZeroDuration(), century)));
+      absl::ToChronoNanoseconds(std::clamp(duration, absl::ZeroDuration(), longest)));
 }
 
 timespec ToTimespec(Clock::duration duration) {
@@ -37,7 +38,7 @@ ServerState::ServerState(Server server, const ClientOptions& options, const TlsC
       max_fails_(options.max_fails),
       fail_timeout_(ToClock(options.fail_timeout)),
       pause_max_(ToClock(options.pause_max)),
-      trial_max_(ToClock(options.connect_timeout) + ToClock(options.request_timeout)),
+      trial_max_(ToClock(options.connect_timeout + options.request_timeout)),
       tls_(tls),
       troubled_(troubled),
       addresses_(server_, options.resolver),
@@ -123,8 +124,12 @@ bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
   return true;
 }
 
+absl::Status ServerState::TooLarge() const {
+  return absl::ResourceExhaustedError(address_ + " takes no item as large; it was not sent");
+}
+
 bool ServerState::ClaimLimitQuestion() {
-  if (limit_question_.load(std::memory_order_relaxed) != LimitQuestion::kDue) return false;
+  if (!limit_question_due()) return false;
   LimitQuestion due = LimitQuestion::kDue;
   return limit_question_.compare_exchange_strong(due, LimitQuestion::kAsked,
                                                  std::memory_order_relaxed);

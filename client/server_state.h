@@ -22,7 +22,7 @@
 
 namespace cairn {
 
-/// An absl::Duration in the clock's terms; infinite and absurd ones become a century.
+/// An absl::Duration in the clock's terms; infinite and absurd ones become 50 years.
 Clock::duration ToClock(absl::Duration duration);
 timespec ToTimespec(Clock::duration duration);
 
@@ -73,6 +73,12 @@ class ServerState {
   /// Whether it refuses for certain what has so many bytes of key and value, as it said of itself.
   bool Refuses(size_t item_bytes) {
     return item_bytes > item_bytes_max_.load(std::memory_order_relaxed) && LimitIsBelieved();
+  }
+  /// Of what it refuses, why.
+  absl::Status TooLarge() const;
+  /// Nobody has asked yet.
+  bool limit_question_due() const {
+    return limit_question_.load(std::memory_order_relaxed) == LimitQuestion::kDue;
   }
   /// True for one asker, who is to ask for the server's settings.
   bool ClaimLimitQuestion();

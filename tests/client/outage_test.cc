@@ -400,7 +400,7 @@ TEST_CASE("what is stored on a backup has no longer to live than was said", "[cl
       seen += line + "\n";
       if (line.starts_with("set")) conversation.Skip(3), conversation.Send("STORED\r\n");
       if (line.starts_with("touch")) conversation.Send("TOUCHED\r\n");
-      if (line.starts_with("gats")) conversation.Send("END\r\n");
+      if (line.starts_with("gets")) conversation.Send("VALUE f 0 1\r\nx\r\nEND\r\n");
       ++stored;
     }
   });
@@ -423,10 +423,11 @@ TEST_CASE("what is stored on a backup has no longer to live than was said", "[cl
   CHECK(client.Set("c", "x", {.ttl = absl::Hours(24 * 365)}).ok());
   CHECK(client.Set("d", "x", {.ttl = absl::ZeroDuration()}).ok());
   CHECK(client.Touch("e", absl::Seconds(11)).value());
-  CHECK(client.GetAndTouch("f", absl::InfiniteDuration()).value() == std::nullopt);
-  while (stored < 6) std::this_thread::yield();
+  CHECK(client.GetAndTouch("f", absl::InfiniteDuration()).value()->value == "x");
+  while (stored < 7) std::this_thread::yield();
   CHECK(seen ==
-        "set a 0 10 1\nset b 0 9 1\nset c 0 10 1\nset d 0 2592001 1\ntouch e 10\ngats 10 f\n");
+        "set a 0 10 1\nset b 0 9 1\nset c 0 10 1\nset d 0 2592001 1\ntouch e 10\ngets f\n"
+        "touch f 10\n");
 }
 
 TEST_CASE("a server that is marked down is not there", "[client]") {

@@ -15,6 +15,7 @@
 #include "cairn/client.h"
 #include "cairn/look_aside.h"
 #include "cairn/namespace.h"
+#include "cairn/session.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
 #include "tests/client/wait.h"
@@ -113,6 +114,11 @@ TEST_CASE("single keys through twemproxy", "[proxy]") {
   CHECK(client.Append("key", "0").value());
   CHECK(client.Get("key").value() == "150");
   CHECK(client.Touch("key", absl::Minutes(1)).value());
+  CHECK(client.GetAndTouch("key", absl::Minutes(1)).value()->value == "150");
+  CHECK(client.GetAndTouch("absent", absl::Minutes(1)).value() == std::nullopt);
+  CHECK(Wait(client.Async().GetAndTouch("key", absl::ZeroDuration())).value()->value == "150");
+  CHECK(client.Get("key").value() == std::nullopt);
+  CHECK(client.Set("key", "150").ok());
   CHECK(client.Set("gone", "x", {.ttl = absl::ZeroDuration()}).ok());
   CHECK(client.Get("gone").value() == std::nullopt);
   const LeasedItem lease = client.GetWithLease("leased").value();
@@ -182,6 +188,17 @@ TEST_CASE("the patterns through twemproxy", "[proxy]") {
   CHECK(client.Set(before, "old").ok());
   CHECK(user.Invalidate().ok());
   CHECK(user.Key("profile").value() != before);
+
+  Sessions sessions(&client, {.ttl = absl::Minutes(1)});
+  const std::string id = sessions.Create("visits=1").value();
+  const auto session = sessions.Load(id).value();
+  REQUIRE(session.has_value());
+  CHECK(session->data == "visits=1");
+  CHECK(sessions.Save(id, "visits=2", session->cas).value() == CasOutcome::kStored);
+  CHECK(sessions.Update(id, [](std::string_view data) { return std::string(data) + "!"; }).value());
+  CHECK(sessions.Load(id).value()->data == "visits=2!");
+  CHECK(sessions.Destroy(id).value());
+  CHECK(sessions.Load(id).value() == std::nullopt);
 
   CHECK(client.Set("after", "it").ok());
   CHECK(client.Get("after").value() == "it");

@@ -127,9 +127,14 @@ TEST_CASE("a tracer hears of every request before its call returns", "[client]")
   CHECK_FALSE(client->Get("not a key").ok());  // of which nobody is asked
   std::vector<std::string> names;
   for (const Heard& each : recorder->Take()) names.push_back(each.operation);
-  CHECK(names == std::vector<std::string>{"delete", "touch", "add", "increment", "decrement",
-                                          "get_and_touch", "compare_and_swap", "ask_server",
-                                          "flush_all"});
+  std::vector<std::string> expected = {"delete",    "touch",     "add",
+                                       "increment", "decrement", "get_and_touch"};
+  // Which is two requests in classic text.
+  if (protocol == ClientOptions::Protocol::kText) expected.emplace_back("touch");
+  for (const char* name : {"compare_and_swap", "ask_server", "flush_all"}) {
+    expected.emplace_back(name);
+  }
+  CHECK(names == expected);
   Recorder::thread_context = 0;
 }
 

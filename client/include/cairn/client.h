@@ -61,7 +61,8 @@ class CAIRN_EXPORT Client {
                                                  const CallOptions& options = {});
   /// The value with its flags and CAS number.
   absl::StatusOr<std::optional<Item>> Gets(std::string_view key, const CallOptions& options = {});
-  /// The value, and a new time to live for it.
+  /// The value, and a new time to live for it. Without the meta protocol these are two requests, a
+  /// read and a touch of what was there.
   absl::StatusOr<std::optional<Item>> GetAndTouch(std::string_view key, absl::Duration ttl,
                                                   const CallOptions& options = {});
   /// All at once, from all their servers at the same time. What one server fails to answer costs no
