@@ -5,7 +5,8 @@
 //
 // library: cairn, libmemcached, floor.  work: load, get, set, mget, mset, qset, threads, place;
 // late, which has three servers of its own that answer after 200 ms; load-huge, huge: 200,000 keys
-// with values of 1,000 bytes in one call.
+// with values of 1,000 bytes in one call; herd, of libcairn alone, which is one process of several
+// (benchmarks/herd.h) and has a line of its own.
 // One line: library, work, operations a second, CPU nanoseconds an operation, the median of how
 // many microseconds a call takes, megabytes of memory at the peak; - for what says nothing.
 #include <sys/resource.h>
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "benchmarks/bare_peer.h"
+#include "benchmarks/herd.h"
 #include "benchmarks/late_peer.h"
 #include "cairn/client.h"
 
@@ -40,6 +42,8 @@ constexpr size_t kThreads = 64;
 constexpr size_t kHuge = 200'000;
 constexpr size_t kHugeValueBytes = 1000;
 constexpr std::chrono::milliseconds kLate{200};
+constexpr size_t kHerd = 250;
+constexpr std::chrono::milliseconds kComputation{50};
 
 class Keys {
  public:
@@ -410,6 +414,12 @@ int main(int argc, char** argv) {
     library->GetBatch({TheKeys().all().begin(), TheKeys().all().begin() + kBatch});
   } else if (work != "place") {
     library->Set(TheKeys().all()[0]);
+  }
+  if (work == "herd") {
+    const auto* const cairn = dynamic_cast<const Cairn*>(library.get());
+    Check(cairn != nullptr, "only cairn has GetOrCompute");
+    RunHerd(cairn->client().get(), kHerd, kComputation);
+    return 0;
   }
   if (work == "huge") HugeKeys();
   const double memory = PeakMegabytes();

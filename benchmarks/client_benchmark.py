@@ -1,13 +1,17 @@
 #!/usr/bin/python3
 """libcairn beside libmemcached and a bare loop over sockets: the same servers, by turns.
 
-Usage: client_benchmark.py <client_benchmark> <server> [--rounds N] [--seconds S]
+Usage: client_benchmark.py <client_benchmark> <server> [--rounds N] [--seconds S] [--load LOAD]...
 
 <server> is cairnd or memcached; three are started, on the first processor the process may use; the
-client runs on the last. Prints, for each load, medians: of operations a second, of the client's CPU
-time an operation, of how long a call takes (of 100 keys with mget, mset and late, of 200,000 with huge),
-and of how much memory the calls took at the peak; and the ratios to libmemcached's (medians of the
-rounds' own ratios).
+client runs on the last. Prints, for each load (or those that are named), medians: of operations a
+second, of the client's CPU time an operation, of how long a call takes (of 100 keys with mget, mset and
+late, of 200,000 with huge), and of how much memory the calls took at the peak; and the ratios to
+libmemcached's (medians of the rounds' own ratios).
+
+herd is 1,000 threads of four processes that ask GetOrCompute for one missing key at the same moment. It
+takes 50 ms to compute. Here an operation is what one thread asks for, and a call takes until the last
+thread has the value; computations are the most that a round took.
 """
 
 import argparse
@@ -31,7 +35,10 @@ LOADS = (
     ("place", 10, ("cairn", "libmemcached")),
     ("late", 3, ("cairn", "libmemcached")),
     ("huge", 1, ("cairn", "libmemcached")),
+    ("herd", 1, ("cairn",)),
 )
+HERD_PROCESSES = 4
+HERD_CALLERS = 1000
 
 
 def free_port():
@@ -60,6 +67,7 @@ def main():
     parser.add_argument("server")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--load", action="append", choices=sorted({load for load, *_ in LOADS}))
     arguments = parser.parse_args()
     processors = sorted(os.sched_getaffinity(0))
 
@@ -73,7 +81,30 @@ def main():
         if line.returncode != 0:
             return None
         return [None if field == "-" else float(field)
-                for field in line.stdout.decode().split()[2:]]
+                for field in line.stdout.decode().split()[2:]] + [None]
+
+    def run_herd(port):
+        herd = [subprocess.Popen(
+            ["taskset", "-c", str(processors[-1]), arguments.benchmark, "cairn", "herd", "0", str(port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(HERD_PROCESSES)]
+        try:
+            if any(process.stdout.readline() != "ready\n" for process in herd):
+                return None
+            begin = time.monotonic_ns() + 200_000_000
+            for process in herd:
+                process.stdin.write(f"bench:herd:{begin} {begin}\n")
+                process.stdin.flush()
+            lines = [process.communicate(timeout=60)[0].split() for process in herd]
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        finally:
+            for process in herd:
+                process.kill()
+                process.wait()
+        if any(len(line) != 3 for line in lines):
+            return None
+        computed, cpu_us, took_us = zip(*([float(field) for field in line] for line in lines))
+        return [None, sum(cpu_us) * 1000 / HERD_CALLERS, max(took_us), None, sum(computed)]
 
     def median(numbers, form):
         numbers = list(numbers)
@@ -91,16 +122,20 @@ def main():
             for count in (1, 3):
                 run(library, "load", 0, ports[:count])
         run("cairn", "load-huge", 0, ports[:1])
-        print("%-8s %7s  %-13s %12s %10s %10s %8s %9s %8s" % (
+        print("%-8s %7s  %-13s %12s %10s %10s %8s %12s %9s %8s" % (
             "load", "servers", "library", "operations/s", "CPU ns/op", "us/call", "peak MB",
-            "CPU ratio", "op ratio"))
+            "computations", "CPU ratio", "op ratio"))
         for work, count, libraries in LOADS:
+            if arguments.load and work not in arguments.load:
+                continue
             asked = ports[:count] if count <= 3 else list(range(20001, 20001 + count))
             results = {library: [] for library in libraries}
             for _ in range(arguments.rounds):
                 for library in libraries:
                     if None not in results[library]:
-                        results[library].append(run(library, work, arguments.seconds, asked))
+                        results[library].append(
+                            run_herd(ports[0]) if work == "herd"
+                            else run(library, work, arguments.seconds, asked))
             peer = results.get("libmemcached")
             for library in libraries:
                 rounds = results[library]
@@ -112,8 +147,9 @@ def main():
                     ratios = (ratio(rounds, peer, 1), ratio(rounds, peer, 0))
                 columns = [median((r[column] for r in rounds), form)
                            for column, form in enumerate(("%.0f", "%.1f", "%.1f", "%.0f"))]
-                print("%-8s %7d  %-13s %12s %10s %10s %8s %9s %8s" % (
-                    work, count, library, *columns, *ratios), flush=True)
+                computed = "%.0f" % max(r[4] for r in rounds) if work == "herd" else ""
+                print("%-8s %7d  %-13s %12s %10s %10s %8s %12s %9s %8s" % (
+                    work, count, library, *columns, computed, *ratios), flush=True)
     finally:
         for process, _ in started:
             process.terminate()

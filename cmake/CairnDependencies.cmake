@@ -45,6 +45,8 @@ if(CAIRN_TESTS)
 endif()
 
 find_package(benchmark QUIET)
+# What libcairn is compared with, and has to find the keys of.
+pkg_check_modules(LIBMEMCACHED QUIET IMPORTED_TARGET libmemcached)
 
 # Debian's python3-* packages belong to /usr/bin/python3; another python3 of PATH lacks them.
 set(CAIRN_PYTHON /usr/bin/python3 CACHE FILEPATH "The Python that runs the tests")

@@ -50,8 +50,8 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
 endif()
 
 if(CAIRN_SANITIZE)
-  target_compile_options(cairn_flags INTERFACE
-    -fsanitize=${CAIRN_SANITIZE} -fno-sanitize-recover=all)
+  set(CAIRN_SANITIZE_OPTIONS -fsanitize=${CAIRN_SANITIZE} -fno-sanitize-recover=all)
+  target_compile_options(cairn_flags INTERFACE ${CAIRN_SANITIZE_OPTIONS})
   target_link_options(cairn_flags INTERFACE -fsanitize=${CAIRN_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # With its instrumentation in between, GCC takes the standard library's own code for it.
@@ -65,7 +65,8 @@ endif()
 
 if(CAIRN_SANITIZE MATCHES "thread")
   # The system's abseil hides its locks from ThreadSanitizer; see the header there.
-  target_include_directories(cairn_flags BEFORE INTERFACE "${PROJECT_SOURCE_DIR}/tests/tsan")
+  set(CAIRN_TSAN_HEADERS "${PROJECT_SOURCE_DIR}/tests/tsan")
+  target_include_directories(cairn_flags BEFORE INTERFACE "${CAIRN_TSAN_HEADERS}")
 endif()
 
 if(CAIRN_FUZZ)

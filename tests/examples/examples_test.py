@@ -1,4 +1,8 @@
-"""The installed client library, as an application finds and links it, and the examples run with it."""
+"""The installed client library, as an application finds and links it, and the examples run with it.
+
+Built with sanitizers, the library has them, and the examples and README's program get them, too; what is about linking
+and not about running is left to the other builds.
+"""
 
 import concurrent.futures
 import contextlib
@@ -19,7 +23,11 @@ PREFIX = FOLDER / "prefix"
 CMAKE = os.environ["CAIRN_CMAKE"]
 CXX = os.environ["CAIRN_CXX"]
 LIB = PREFIX / os.environ["CAIRN_LIBDIR"]
-SONAME = os.environ["CAIRN_SONAME"]
+SONAME = os.environ.get("CAIRN_SONAME", "")  # empty: only the static library was built
+FLAGS = os.environ["CAIRN_FLAGS"].split()  # of the sanitizers
+
+needs_shared = unittest.skipUnless(SONAME, "libcairn was built without the shared library")
+not_sanitized = unittest.skipIf(os.environ["CAIRN_SANITIZE"], "about linking: sanitizers see no more than in the other tests")
 
 
 def run(*words, **more):
@@ -32,12 +40,17 @@ def run(*words, **more):
 
 @contextlib.contextmanager
 def site(program, database, release, cache):
-    """A process of page_cache: its port."""
-    with subprocess.Popen([program, "0", database, release, cache], stdout=subprocess.PIPE, text=True) as process:
+    """A process of page_cache: its port. It never ends by itself, unless a sanitizer has found something."""
+    environment = dict(os.environ, TSAN_OPTIONS=os.environ.get("TSAN_OPTIONS", "") + ":halt_on_error=1")
+    with subprocess.Popen([program, "0", database, release, cache], stdout=subprocess.PIPE, text=True,
+                          env=environment) as process:
         try:
             yield int(process.stdout.readline().rsplit(":", 1)[1].strip("/\n"))
         finally:
+            ended = process.poll()
             process.kill()
+        if ended is not None:
+            raise AssertionError(f"page_cache ended with {ended}")
 
 
 def ask(port, path, method="GET", body=None):
@@ -54,6 +67,11 @@ def ask(port, path, method="GET", body=None):
 def libraries(program):
     """The shared libraries that it asks for by name."""
     return re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-dW", program))
+
+
+def configure(source, build, *options):
+    return run(CMAKE, "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={PREFIX}", f"-DCMAKE_CXX_COMPILER={CXX}",
+               f"-DCMAKE_CXX_FLAGS={' '.join(FLAGS)}", *options)
 
 
 def rendered(*ports):
@@ -79,33 +97,38 @@ class Examples(unittest.TestCase):
             self.assertEqual(run(program, up).splitlines()[:3], ["hit  /", "hit  /about", "hit  /"])
             self.assertEqual(run(program, down).splitlines()[-1], "0 hits, 0 misses, 3 not reached")
 
+    def assert_static(self, program):
+        self.assertFalse([name for name in libraries(program) if name.startswith("libcairn")])
+
     def built(self, *options):
         """The examples, in one folder whatever the options: only what they change is built again."""
         build = FOLDER / "build"
-        run(CMAKE, "-S", SOURCE / "examples", "-B", build, f"-DCMAKE_PREFIX_PATH={PREFIX}",
-            f"-DCMAKE_CXX_COMPILER={CXX}", *options)
+        configure(SOURCE / "examples", build, *options)
         run(CMAKE, "--build", build)
         return build
 
-    def test_found_by_cmake(self):
+    @needs_shared
+    def test_shared_library_found_by_cmake(self):
         build = self.built("-DBUILD_SHARED_LIBS=ON")
         self.assertIn(SONAME, libraries(build / "look_aside"))
         # What only the library uses is the library's to find.
         self.assertFalse([name for name in libraries(build / "look_aside") if re.search("event|ssl|crypto|zstd", name)])
         self.look_aside(build / "look_aside")
 
+    def test_static_library_found_by_cmake(self):
         build = self.built("-DBUILD_SHARED_LIBS=OFF")
-        self.assertNotIn(SONAME, libraries(build / "look_aside"))
+        self.assert_static(build / "look_aside")
         self.look_aside(build / "look_aside")
         if not (build / "page_cache").exists():
             self.skipTest("page_cache is not built without SQLite")
         self.page_cache(build / "page_cache")
 
+    @needs_shared
     def test_components_of_the_package(self):
         project = FOLDER / "components"
         project.mkdir(exist_ok=True)
 
-        def configure(components):
+        def found(components):
             (project / "CMakeLists.txt").write_text(f"""
                 cmake_minimum_required(VERSION 3.22)
                 project(components LANGUAGES CXX)
@@ -118,22 +141,20 @@ class Examples(unittest.TestCase):
                 endforeach()
                 message(STATUS "is: found ${{cairn_FOUND}}")
                 """)
-            said = run(CMAKE, "-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={PREFIX}",
-                       f"-DCMAKE_CXX_COMPILER={CXX}")
-            return re.findall("is: (.*)", said)
+            return re.findall("is: (.*)", configure(project, project / "build"))
 
         static, shared = "client_static STATIC_LIBRARY", "client_shared SHARED_LIBRARY"
-        self.assertEqual(configure("REQUIRED"), ["client STATIC_LIBRARY", static, "found 1"])
-        self.assertEqual(configure("0.1 COMPONENTS shared"), ["client SHARED_LIBRARY", shared, "found 1"])
-        self.assertEqual(configure("COMPONENTS static shared"), ["client STATIC_LIBRARY", static, shared, "found 1"])
-        self.assertEqual(configure("QUIET COMPONENTS flying"), ["found 0"])
+        self.assertEqual(found("REQUIRED"), ["client STATIC_LIBRARY", static, "found 1"])
+        self.assertEqual(found("0.1 COMPONENTS shared"), ["client SHARED_LIBRARY", shared, "found 1"])
+        self.assertEqual(found("COMPONENTS static shared"), ["client STATIC_LIBRARY", static, shared, "found 1"])
+        self.assertEqual(found("QUIET COMPONENTS flying"), ["found 0"])
 
         # A distribution may leave the static library out.
         targets = next(PREFIX.glob("lib*/**/cairn-static-targets.cmake"))
         hidden = targets.with_suffix(".hidden")
         targets.rename(hidden)
         try:
-            self.assertEqual(configure("REQUIRED"), ["client SHARED_LIBRARY", shared, "found 1"])
+            self.assertEqual(found("REQUIRED"), ["client SHARED_LIBRARY", shared, "found 1"])
         finally:
             hidden.rename(targets)
 
@@ -180,19 +201,21 @@ class Examples(unittest.TestCase):
             self.assertEqual(ask(alone, "/article/7", "PUT", "third")[0], 202)
             self.assertEqual(ask(alone, "/article/7")[2], "<h1>Article 7</h1><p>third</p>")
 
+    @not_sanitized
     def test_found_by_pkg_config(self):
         source = FOLDER / "look_aside.o"
         run(CXX, "-std=c++20", "-fPIC", "-c", SOURCE / "examples" / "look_aside.cc", "-o", source,
             *pkg_config("--cflags"))
-        program = FOLDER / "look_aside_shared"
-        run(CXX, source, "-o", program, f"-Wl,-rpath,{LIB}", *pkg_config("--libs"))
-        self.assertIn(SONAME, libraries(program))
-        self.look_aside(program)
+        if SONAME:
+            program = FOLDER / "look_aside_shared"
+            run(CXX, source, "-o", program, f"-Wl,-rpath,{LIB}", *pkg_config("--libs"))
+            self.assertIn(SONAME, libraries(program))
+            self.look_aside(program)
 
         static = ["-l:libcairn.a" if flag == "-lcairn" else flag for flag in pkg_config("--libs", "--static")]
         program = FOLDER / "look_aside_static"
         run(CXX, source, "-o", program, *static)
-        self.assertNotIn(SONAME, libraries(program))
+        self.assert_static(program)
         self.look_aside(program)
         # An application may make all of it part of a shared library of its own.
         run(CXX, "-shared", "-Wl,-z,text", source, "-o", FOLDER / "look_aside.so", "-Wl,--whole-archive",
@@ -208,10 +231,10 @@ class Examples(unittest.TestCase):
         blocks = {kind: text for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)}
         (app / "app.cc").write_text(blocks["cpp"])
         (app / "CMakeLists.txt").write_text(blocks["cmake"])
-        run(CMAKE, "-S", app, "-B", app / "build", f"-DCMAKE_PREFIX_PATH={PREFIX}", f"-DCMAKE_CXX_COMPILER={CXX}")
+        configure(app, app / "build")
         run(CMAKE, "--build", app / "build")
         by_hand = re.search(r"`g\+\+ (.*) \$\(pkg-config (.*) cairn\)`", section)
-        run(CXX, *by_hand[1].split(), f"-Wl,-rpath,{LIB}", *pkg_config(*by_hand[2].split()), cwd=app)
+        run(CXX, *FLAGS, *by_hand[1].split(), f"-Wl,-rpath,{LIB}", *pkg_config(*by_hand[2].split()), cwd=app)
 
         says = re.split(r"^\$ .*\n", blocks["console"], flags=re.MULTILINE)
         for program in (app / "build" / "app", app / "app"):
@@ -219,6 +242,7 @@ class Examples(unittest.TestCase):
                 for expected in says[2:]:
                     self.assertEqual(run(program, f"127.0.0.1:{server.port}"), expected)
 
+    @needs_shared
     def test_shared_library_shows_what_is_public_and_nothing_else(self):
         library = LIB / SONAME
         self.assertEqual((LIB / "libcairn.so").readlink(), pathlib.Path(SONAME))
@@ -238,6 +262,7 @@ class Examples(unittest.TestCase):
         for function in functions:
             self.assertTrue([name for name in shown if name.startswith(f"cairn::{function}")], function)
 
+    @not_sanitized
     def test_public_headers_stand_alone(self):
         for header in sorted((PREFIX / "include" / "cairn").glob("*.h")):
             run(CXX, "-std=c++20", "-fsyntax-only", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-x", "c++",
