@@ -126,8 +126,9 @@ void AnswerReader::TakeWholeValues(std::string_view* input) {
     if (!IsLineEnd(at) || !IsLineEnd(value + bytes)) return;
     Answer& answer = AnswerAt(next_key_);
     if (answer.state != AnswerState::kPending) return;
-    untouched_ = false;
     char* const copy = part_->call->arena.Allocate(bytes);
+    if (copy == nullptr && bytes > 0) return;
+    untouched_ = false;
     if (bytes > 0) std::memcpy(copy, value, bytes);
     answer.data = copy;
     answer.size = bytes;
@@ -233,6 +234,11 @@ AnswerReader::Result AnswerReader::OnValueHeader(std::string_view line) {
 
 AnswerReader::Result AnswerReader::BeginValue(Answer& answer, uint64_t bytes) {
   answer.data = value_ = part_->call->arena.Allocate(bytes);
+  if (value_ == nullptr && bytes > 0) {
+    error_ = absl::ResourceExhaustedError("no memory for a value of " + std::to_string(bytes) +
+                                          " bytes");
+    return Result::kBroken;
+  }
   answer.size = value_left_ = bytes;
   value_of_ = &answer;
   expecting_ = bytes == 0 ? Expecting::kValueEnd : Expecting::kValue;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@ class Arena {
     left_ = current_bytes_;
   }
 
+  /// Null when a value of many bytes, whose length may be a lie, has no room in memory.
   char* Allocate(size_t bytes) {
     if (bytes > left_) return AllocateSlow(bytes);
     char* const place = next_;
@@ -32,8 +34,11 @@ class Arena {
 
   char* AllocateSlow(size_t bytes) {
     if (bytes > chunk_bytes_ / 2) {  // a chunk of its own, so that the current one is not wasted
-      full_.push_back(std::make_unique_for_overwrite<char[]>(bytes));
-      return full_.back().get();
+      std::unique_ptr<char[]> chunk(bytes > kChunkBytesMax ? new (std::nothrow) char[bytes]
+                                                           : new char[bytes]);
+      char* const place = chunk.get();
+      if (place != nullptr) full_.push_back(std::move(chunk));
+      return place;
     }
     if (current_ != nullptr) full_.push_back(std::move(current_));
     current_ = std::make_unique_for_overwrite<char[]>(chunk_bytes_);

@@ -1,5 +1,9 @@
 // What goes wrong between a client and its servers: nothing hangs, no wrong value is returned, and
 // what was not reached is told from what is not there.
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -130,6 +134,24 @@ TEST_CASE("an answer that makes no sense is data loss, never a value", "[client]
   CHECK(absl::IsDataLoss(client->Get("key").status()));
   CHECK(peer.connections() == 2);  // the first one was never used again
 }
+
+#ifndef CAIRN_SANITIZED  // whose own memory knows no such bound
+TEST_CASE("a value that has no room in memory is an error, not an exception", "[client]") {
+  ScriptedPeer peer(Answering("VALUE key 0 1000000000\r\n"));
+  const auto client = Connect(OptionsFor({peer.server()}));
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  REQUIRE(pages > 0);
+  rlimit before = {};
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  rlimit less = before;
+  less.rlim_cur = pages * static_cast<size_t>(getpagesize()) + (size_t{500} << 20);
+  REQUIRE(setrlimit(RLIMIT_AS, &less) == 0);
+  const absl::Status status = client->Get("key").status();
+  REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+  CHECK(absl::IsResourceExhausted(status));
+}
+#endif
 
 TEST_CASE("an answer to a write has to be one", "[client]") {
   const std::string answer = GENERATE(as<std::string>{}, "DELETED\r\n", "END\r\n", "OK\r\n",

@@ -28,8 +28,8 @@ template <typename T>
 struct Step;
 
 /// A call that was prepared and not begun: its request is written, so nothing that was given to it
-/// needs to last. It begins when it is awaited or given a callback, once; one that is dropped is
-/// never sent. Movable until then.
+/// needs to last, and its timeout runs. It begins when it is awaited or given a callback, once; one
+/// that is dropped is never sent. Movable until then.
 ///
 ///   auto value = co_await client->Async().Get("key");
 ///   client->Async().Get("key").Then([](auto value) { ... });
