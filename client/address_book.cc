@@ -70,10 +70,12 @@ struct AddressBook::State {
   const bool is_fixed;
 
   absl::Mutex mutex;
+  absl::CondVar changed;
   bool asking ABSL_GUARDED_BY(mutex) = false;
   Time asked ABSL_GUARDED_BY(mutex);
   Addresses addresses ABSL_GUARDED_BY(mutex);  // null: none were ever found
-  absl::Status failure ABSL_GUARDED_BY(mutex);
+  absl::Status failure ABSL_GUARDED_BY(mutex) =
+      absl::UnavailableError(server.Address() + ": the name is still being looked up");
 };
 
 Found AddressBook::State::Ask() const {
@@ -95,6 +97,7 @@ Found AddressBook::State::Ask() const {
 void AddressBook::State::Take(Found found) {
   absl::MutexLock lock(&mutex);
   asking = false;
+  changed.SignalAll();
   if (found.ok()) {
     addresses = std::make_shared<const std::vector<SocketAddress>>(std::move(*found));
   } else {
@@ -106,12 +109,23 @@ void AddressBook::State::Take(Found found) {
 AddressBook::AddressBook(const Server& server, const ClientOptions::Resolver& resolver)
     : state_(std::make_shared<State>(server, resolver)) {}
 
-void AddressBook::LookUp() {
+void AddressBook::BeginLookUp() {
+  if (state_->is_fixed) return state_->Take(state_->Ask());
   {
     absl::MutexLock lock(&state_->mutex);
+    state_->asking = true;
     state_->asked = std::chrono::steady_clock::now();
   }
-  state_->Take(state_->Ask());
+  StartThread();
+}
+
+void AddressBook::AwaitLookUp(Time until) {
+  absl::MutexLock lock(&state_->mutex);
+  while (state_->asking) {
+    const Time now = std::chrono::steady_clock::now();
+    if (now >= until) return;
+    state_->changed.WaitWithTimeout(&state_->mutex, absl::FromChrono(until - now));
+  }
 }
 
 void* AddressBook::Run(void* state) {
@@ -128,6 +142,10 @@ void AddressBook::LookUpAgain(Time now) {
     state_->asking = true;
     state_->asked = now;
   }
+  StartThread();
+}
+
+void AddressBook::StartThread() {
   auto shared = std::make_unique<std::shared_ptr<State>>(state_);
   pthread_t thread;
   if (pthread_create(&thread, nullptr, &Run, shared.get()) == 0) {
@@ -135,8 +153,7 @@ void AddressBook::LookUpAgain(Time now) {
     pthread_detach(thread);
     return;
   }
-  absl::MutexLock lock(&state_->mutex);
-  state_->asking = false;
+  state_->Take(absl::UnavailableError("no thread to look up the name"));
 }
 
 absl::StatusOr<AddressBook::Addresses> AddressBook::Get() const {

@@ -19,9 +19,8 @@ struct SocketAddress {
   socklen_t size = 0;
 };
 
-/// Where a server is. A host name is looked up at first by who makes the book, and later, when
-/// asked to, on a thread of its own: resolvers wait for as long as they like, and nobody is to wait
-/// with them. Thread-safe.
+/// Where a server is. A host name is looked up on a thread of its own: resolvers wait for as long
+/// as they like, and nobody is to wait with them longer than he wants to. Thread-safe.
 class AddressBook {
  public:
   using Addresses = std::shared_ptr<const std::vector<SocketAddress>>;
@@ -30,8 +29,10 @@ class AddressBook {
   /// `resolver` empty: the system's.
   AddressBook(const Server& server, const ClientOptions::Resolver& resolver);
 
-  /// Looks up, and waits.
-  void LookUp();
+  /// Begins to look up for the first time; what needs no resolver is known at once.
+  void BeginLookUp();
+  /// Waits until what was begun is over, or until then.
+  void AwaitLookUp(Time until);
   /// Begins to look up, unless that is under way, was less than a second ago, or can only find what
   /// is known: what is at an address or a path stays there.
   void LookUpAgain(Time now);
@@ -45,6 +46,7 @@ class AddressBook {
   // Shared with a thread that may outlive the book.
   struct State;
   static void* Run(void* state);
+  void StartThread();
 
   const std::shared_ptr<State> state_;
 };

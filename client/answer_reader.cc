@@ -338,7 +338,7 @@ AnswerReader::Result AnswerReader::OnNumber(std::string_view line) {
 AnswerReader::Result AnswerReader::OnQuietLine(std::string_view line) {
   if (line == "MN") return Result::kDone;
   if (IsErrorLine(line)) return OnErrorLine(line);
-  if (line == "NF" && part_->operation == Operation::kDelete) return Result::kNeedMore;
+  if (line == "NF" && !part_->overruled.ok()) return Result::kNeedMore;
   if (line != "NS") return Broken("not an answer to what was asked: " + Printable(line));
   part_->errors.push_back(absl::UnknownError("a value was not stored"));
   return Result::kNeedMore;

@@ -67,8 +67,13 @@ void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
   Call* const call = part->call;
   if (part->shape == AnswerShape::kSettings) {
     asks_for_limit_ = false;
-    if (ending == Ending::kAnswered) server_->LearnLimit(part->lines, now);
-    if (ending == Ending::kCancelled) server_->GiveUpLimitQuestion();
+    if (ending == Ending::kAnswered) {
+      server_->LearnLimit(part->lines, now);
+    } else if (ending == Ending::kCancelled) {
+      server_->GiveUpLimitQuestion();
+    } else {
+      server_->FailLimitQuestion(now);
+    }
     return call->Unref();
   }
   if (ending == Ending::kAnswered) {

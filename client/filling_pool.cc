@@ -26,6 +26,7 @@ using WhetherThere = Sequence<absl::StatusOr<bool>>;
 LeaseOptions LeaseFor(absl::Duration lease, const CallOptions& call) {
   LeaseOptions options;
   options.lease = lease;
+  options.takes_over_stale = false;  // who computes one takes longer than who copies
   options.timeout = call.timeout;
   return options;
 }

@@ -70,13 +70,14 @@ struct Client::Leases::Asking {
     const bool meta = SpokeMeta(result, i);
     if (!IsKnown(options, result, i)) missing.push_back(which);
     items[which] = ItemOf(result.call->answers[i], result.StateOf(i), meta);
+    NoteWin(impl, keys[which], *items[which]);
   }
 };
 
 // Of values near their end neither: they are good, and their end is near.
-bool Client::Leases::HasNoEnd(const LeaseOptions& options, const Answer& answer) {
-  constexpr uint8_t kTakenStale = kLeaseTaken | kLeaseStale;
-  return (answer.lease & kTakenStale) == kTakenStale && WholeSeconds(options.lease) > 0;
+bool Client::Leases::HasNoEnd(const LeaseOptions& options, const absl::StatusOr<LeasedItem>& item) {
+  return item.ok() && item->taken && item->stale && options.takes_over_stale &&
+         WholeSeconds(options.lease) > 0;
 }
 
 bool Client::Leases::IsKnown(const LeaseOptions& options, const ResultImpl& result, size_t i) {
@@ -116,7 +117,7 @@ Step<Client::Leases::Items> Client::Leases::OnAsked(const std::shared_ptr<Asking
       continue;
     }
     asking->Take(i, result, i);
-    if (HasNoEnd(options, answer) && asking->items[i].ok() &&
+    if (HasNoEnd(options, asking->items[i]) &&
         asking->impl->lease_watch().IsOverdue(asking->keys[i], answer.number, lease,
                                               Clock::now())) {
       asking->blocked.push_back({i, Asking::Clearing::kGiveBack, answer.number});
@@ -168,7 +169,12 @@ Step<Client::Leases::Items> Client::Leases::AskAnew(const std::shared_ptr<Asking
   if (again.empty()) return AskLocks(asking);
   ResultImpl request = asking->Ask(asking->KeysOf(again), {});
   return Step<Items>::Ask(std::move(request), [asking, again](const ResultImpl& result) {
-    for (size_t n = 0; n < again.size(); ++n) asking->Take(again[n], result, n);
+    for (size_t n = 0; n < again.size(); ++n) {
+      // What was known before is better than nothing.
+      const bool is_known = asking->items[again[n]].ok() && asking->items[again[n]]->taken;
+      if (is_known && !result.StatusOf(n).ok()) continue;
+      asking->Take(again[n], result, n);
+    }
     return AskLocks(asking);
   });
 }

@@ -62,13 +62,14 @@ Step<absl::StatusOr<LeasedItem>> Client::Leases::Get(Impl* impl, std::string_vie
       [&](RequestWriter& writer) { writer.LeaseRead(key, lease, ahead, 0); });
   return Got::Ask(
       std::move(request), [impl, key = std::string(key), options](const ResultImpl& result) {
-        if (!IsKnown(options, result, 0) || HasNoEnd(options, result.call->answers[0])) {
-          return OnlyOne(OnAskedOne(impl, key, options, result));
-        }
+        if (!IsKnown(options, result, 0)) return OnlyOne(OnAskedOne(impl, key, options, result));
         if (absl::Status status = result.StatusOf(0); !status.ok()) {
           return Got::Over(std::move(status));
         }
-        return Got::Over(ItemOf(result.call->answers[0], result.StateOf(0), SpokeMeta(result, 0)));
+        LeasedItem item = ItemOf(result.call->answers[0], result.StateOf(0), SpokeMeta(result, 0));
+        if (HasNoEnd(options, item)) return OnlyOne(OnAskedOne(impl, key, options, result));
+        NoteWin(impl, key, item);
+        return Got::Over(std::move(item));
       });
 }
 

@@ -70,7 +70,11 @@ class CAIRN_HIDDEN Client::Leases {
   /// Whether an answer says all there is to know.
   static bool IsKnown(const LeaseOptions& options, const ResultImpl& result, size_t i);
   /// The lease is somebody else's, and the server will not take it from him.
-  static bool HasNoEnd(const LeaseOptions& options, const Answer& answer);
+  static bool HasNoEnd(const LeaseOptions& options, const absl::StatusOr<LeasedItem>& item);
+  /// A stale value's lease that is this client's: nobody is to take it from here.
+  static void NoteWin(Impl* impl, std::string_view key, const LeasedItem& item) {
+    if (item.won && item.stale) impl->lease_watch().Won(key, item.lease_id);
+  }
 
   // With a lock in place of the server's leases (lease_locks.cc).
 

@@ -88,7 +88,6 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
   size_t wave_keys = kFirstWaveKeys;
   for (size_t begin = 0; begin < count;) {
     chosen.resize(std::min(wave_keys, count - begin));
-    wave_keys = std::min(wave_keys * 2, kWaveKeysMax);
     const size_t kinds = route(begin, std::span(chosen));
     writer_of.assign((kinds + 1) * servers, kNoWriter);  // the last kind deletes
     writers.clear();
@@ -123,7 +122,10 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
             dialect != Dialect::kBinary) {
           part.shape = AnswerShape::kWord;
         }
-        if (alone) part.item_bytes = ItemBytes(*stored);
+        if (alone) {
+          part.item_bytes = ItemBytes(*stored);
+          writer_of[place] = kNoWriter;  // what comes later for this server stays behind it
+        }
         writers.push_back(WriterFor(&part));
       }
       if (deletes) {
@@ -135,6 +137,8 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
       wave_bytes += write(writers[writer], static_cast<uint32_t>(i));
     }
     begin += used;
+    // Of large values no wave has as many keys.
+    wave_keys = used == chosen.size() ? std::min(wave_keys * 2, kWaveKeysMax) : kFirstWaveKeys;
     for (RequestWriter& writer : writers) writer.End();
     if (writers.empty()) continue;
     if (run == nullptr) {

@@ -118,12 +118,13 @@ class Operations {
   bool Refuses(uint16_t server, const StoreRequest& stored) const {
     return router_.servers()[server]->Refuses(ItemBytes(stored));
   }
-  // The server will first be asked how much it takes, unless it speaks what has no such question.
+  // The server has not said how much it takes, and will be asked, unless it speaks what has no such
+  // question.
   bool MayBeRefused(uint16_t server, const StoreRequest& stored) const {
     const Dialect dialect = DialectOf(server);
     return stored.value.size() >= Part::kLargeFrom &&
            (dialect == Dialect::kMeta || dialect == Dialect::kUnknown) &&
-           router_.servers()[server]->limit_question_due();
+           !router_.servers()[server]->limit_answered();
   }
   size_t ItemBytes(const StoreRequest& stored) const {
     return options_.key_prefix.size() + stored.key.size() + stored.value.size();

@@ -107,7 +107,6 @@ void BecomeDelete(Part* part) {
   part->meta.clear();
   part->meta.Append("md ").Append(key).Append(" q\r\nmn\r\n");
   part->shape = AnswerShape::kQuiet;
-  part->operation = Operation::kDelete;
   part->success = "DELETED";
 }
 

@@ -32,7 +32,8 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 enum class BinaryOpcode : uint8_t;
 
 /// Makes of a part that only sets one value, in the meta protocol, the delete of its key, a quiet
-/// one: whether the key was there is not of interest.
+/// one: whether the key was there is not of interest. Its operation is still that of the set, since
+/// callers whose time is up look at that.
 void BecomeDelete(Part* part);
 
 /// Which command stores.

@@ -39,8 +39,13 @@ absl::Status Router::Init() {
   }
   for (const Server& server : options_.servers) {
     servers_.push_back(std::make_unique<ServerState>(server, options_, tls_.get(), &troubled_));
-    // A name that does not resolve is a server that is down.
-    if (!server.down) servers_.back()->addresses().LookUp();
+    if (!server.down) servers_.back()->addresses().BeginLookUp();
+  }
+  // All at once, and no longer than a call takes: a name that does not resolve is a server that is
+  // down.
+  const Clock::time_point until = Clock::now() + ToClock(options_.call_timeout);
+  for (const std::unique_ptr<ServerState>& server : servers_) {
+    server->addresses().AwaitLookUp(until);
   }
   return absl::OkStatus();
 }

@@ -30,8 +30,9 @@ enum class Places : uint8_t {
 /// is left alone and the options know of another. Owns what is known of the servers. Thread-safe.
 class Router {
  public:
-  /// `options` outlive it. Resolves host names.
+  /// `options` outlive it.
   explicit Router(const ClientOptions* options) : options_(*options) {}
+  /// Resolves host names.
   absl::Status Init();
 
   const std::vector<std::unique_ptr<ServerState>>& servers() const { return servers_; }

@@ -128,11 +128,27 @@ absl::Status ServerState::TooLarge() const {
   return absl::ResourceExhaustedError(address_ + " takes no item as large; it was not sent");
 }
 
+bool ServerState::limit_question_due() const {
+  const LimitQuestion question = limit_question_.load(std::memory_order_relaxed);
+  if (question != LimitQuestion::kFailed) return question == LimitQuestion::kDue;
+  return Clock::now().time_since_epoch().count() >=
+         limit_asked_again_.load(std::memory_order_relaxed);
+}
+
 bool ServerState::ClaimLimitQuestion() {
   if (!limit_question_due()) return false;
-  LimitQuestion due = LimitQuestion::kDue;
-  return limit_question_.compare_exchange_strong(due, LimitQuestion::kAsked,
+  LimitQuestion question = limit_question_.load(std::memory_order_relaxed);
+  return (question == LimitQuestion::kDue || question == LimitQuestion::kFailed) &&
+         limit_question_.compare_exchange_strong(question, LimitQuestion::kAsked,
                                                  std::memory_order_relaxed);
+}
+
+void ServerState::FailLimitQuestion(Clock::time_point now) {
+  constexpr int kDoublingsMax = 10;
+  const int failures = limit_failures_.fetch_add(1, std::memory_order_relaxed);
+  const Clock::duration pause = kLimitBelieved * (1 << std::min(failures, kDoublingsMax));
+  limit_asked_again_.store((now + pause).time_since_epoch().count(), std::memory_order_relaxed);
+  limit_question_.store(LimitQuestion::kFailed, std::memory_order_relaxed);
 }
 
 void ServerState::LearnLimit(std::span<const std::string> settings, Clock::time_point now) {
@@ -153,6 +169,7 @@ void ServerState::LearnLimit(std::span<const std::string> settings, Clock::time_
       break;
     }
   }
+  limit_failures_.store(0, std::memory_order_relaxed);
   limit_learned_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
   item_bytes_max_.store(bytes_max, std::memory_order_relaxed);
   limit_question_.store(LimitQuestion::kAnswered, std::memory_order_relaxed);

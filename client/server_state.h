@@ -76,17 +76,21 @@ class ServerState {
   }
   /// Of what it refuses, why.
   absl::Status TooLarge() const;
-  /// Nobody has asked yet.
-  bool limit_question_due() const {
-    return limit_question_.load(std::memory_order_relaxed) == LimitQuestion::kDue;
+  /// It has said how much it takes.
+  bool limit_answered() const {
+    return limit_question_.load(std::memory_order_relaxed) == LimitQuestion::kAnswered;
   }
+  /// Nobody has asked yet; or it failed, and that was some time ago.
+  bool limit_question_due() const;
   /// True for one asker, who is to ask for the server's settings.
   bool ClaimLimitQuestion();
   /// The question was not asked to the end, for reasons of our own: the next may ask.
   void GiveUpLimitQuestion() {
     limit_question_.store(LimitQuestion::kDue, std::memory_order_relaxed);
   }
-  /// What it said. Not called when the connection broke over the question, which nobody asks again.
+  /// The connection broke over the question: it is asked again after a minute, then two, four, ...
+  void FailLimitQuestion(Clock::time_point now);
+  /// What it said.
   void LearnLimit(std::span<const std::string> settings, Clock::time_point now);
   /// What was connected to may be another program.
   void ForgetLimit();
@@ -110,10 +114,12 @@ class ServerState {
   // take.
   std::atomic<Clock::rep> avoided_until_{0};
   CounterSet counters_;
-  enum class LimitQuestion : uint8_t { kDue, kAsked, kAnswered };
+  enum class LimitQuestion : uint8_t { kDue, kAsked, kFailed, kAnswered };
   std::atomic<LimitQuestion> limit_question_{LimitQuestion::kDue};
   std::atomic<size_t> item_bytes_max_{std::numeric_limits<size_t>::max()};
   std::atomic<Clock::rep> limit_learned_{0};
+  std::atomic<Clock::rep> limit_asked_again_{0};  // with kFailed: not before
+  std::atomic<int> limit_failures_{0};
 
   absl::Mutex mutex_;
   uint32_t fails_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -263,7 +263,9 @@ TEST_CASE("a stale value's lease whose holder says nothing more goes to the next
   if (!server.running()) return;
   const auto dead = Connect(server.server());
   const auto client = Connect(server.server());
+  const auto modest = Connect(server.server());
   const LeaseOptions brief = {.lease = absl::Seconds(1)};
+  const LeaseOptions leaves = {.lease = absl::Seconds(1), .takes_over_stale = false};
   const auto ask = [&] {
     if (!many) return client->GetWithLease("key", brief).value();
     const std::string_view keys[] = {"good", "key"};
@@ -282,6 +284,9 @@ TEST_CASE("a stale value's lease whose holder says nothing more goes to the next
   while (!second.won) {
     CHECK(second.stale);
     CHECK(second.value == "old");
+    // Who has won it does not take it from himself, nor does who was told not to.
+    CHECK(dead->GetWithLease("key", brief).value().lease_id == first.lease_id);
+    CHECK(modest->GetWithLease("key", leaves).value().taken);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     second = ask();
   }
@@ -291,6 +296,33 @@ TEST_CASE("a stale value's lease whose holder says nothing more goes to the next
   CHECK_FALSE(dead->SetWithLease("key", "late", first.token).value());
   CHECK(client->SetWithLease("key", "good", second.token).value());
   CHECK(client->GetWithLease("key").value().value == "good");
+}
+
+TEST_CASE("a stale value is kept when nobody says whether its lease can be had", "[client]") {
+  std::atomic<bool> takes_over{false};
+  ScriptedPeer peer([&](Conversation& conversation, int) {
+    conversation.Expect("version");
+    conversation.Send("VERSION 1.6.45\r\n");
+    for (std::string line = conversation.Line(); !line.empty(); line = conversation.Line()) {
+      if (line == "mn") conversation.Send("MN\r\n");
+      if (line.starts_with("mg ") && !takes_over) {
+        conversation.Send("VA 3 f0 c7 t100 Z X O0\r\nold\r\n");
+      }
+      if (line == "md key I C7") {
+        takes_over = true;
+        conversation.Send("HD\r\n");
+      }
+    }
+  });
+  const auto client = Connect(peer.server());
+  const LeaseOptions brief = {.lease = absl::Seconds(1), .timeout = absl::Seconds(2)};
+  LeasedItem item;
+  while (!takes_over) {
+    item = client->GetWithLease("key", brief).value();
+    CHECK((item.taken && item.stale && item.value == "old"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(item.value == "old");
 }
 
 TEST_CASE("answers to leased reads are believed only if they make sense", "[client]") {

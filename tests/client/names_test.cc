@@ -124,6 +124,46 @@ TEST_CASE("a name that is not known yet is looked up again", "[client][names]") 
   CHECK(Becomes("here", [&] { return client->Get("key"); }));
 }
 
+TEST_CASE("names are looked up all at once, and making a client ends", "[client][names]") {
+  ScriptedPeer peer(Saying("here"));
+  struct Shared {
+    std::atomic<int> asked{0};
+    std::atomic<bool> released{false};
+  };
+  const auto shared = std::make_shared<Shared>();
+  ClientOptions options = PatientOptions(peer.server());
+  options.protocol = ClientOptions::Protocol::kText;
+  options.servers.clear();
+  for (int i = 0; i < 4; ++i) {
+    Server server = peer.server();
+    server.host = "cache" + std::to_string(i) + ".example";
+    options.servers.push_back(server);
+  }
+  SECTION("none answers before all were asked") {
+    options.resolver = [shared](const std::string&) -> Texts {
+      ++shared->asked;
+      while (shared->asked < 4) std::this_thread::yield();
+      return std::vector<std::string>{"127.0.0.1"};
+    };
+    const auto client = Connect(options);
+    CHECK(client->Get("key").value() == "here");
+  }
+  SECTION("one does not answer") {
+    options.call_timeout = absl::Milliseconds(200);
+    options.resolver = [shared](const std::string&) -> Texts {
+      while (!shared->released) std::this_thread::yield();
+      return std::vector<std::string>{"127.0.0.1"};
+    };
+    const auto client = Connect(options);
+    const auto got = client->Get("key");
+    CHECK(absl::IsUnavailable(got.status()));
+    CHECK_THAT(std::string(got.status().message()),
+               Catch::Matchers::ContainsSubstring("still being looked up"));
+    shared->released = true;
+    CHECK(Becomes("here", [&] { return client->Get("key"); }));
+  }
+}
+
 TEST_CASE("what was known is kept when a name is not found any more", "[client][names]") {
   Book book(std::vector<std::string>{"127.0.0.1"});
   auto peer = std::make_unique<ScriptedPeer>(Saying("first"));

@@ -33,7 +33,7 @@ ClientOptions SomeOptions() {
 struct Watched {
   explicit Watched(const ClientOptions& options = SomeOptions())
       : state(SomeServer(), options, nullptr, &troubled) {
-    state.addresses().LookUp();
+    state.addresses().BeginLookUp();
   }
   bool Fails() { return state.Failed(absl::UnavailableError("it broke"), now); }
   Standing standing() const { return state.standing(now); }
@@ -228,6 +228,31 @@ TEST_CASE("a server's limit is asked for by one, and believed for a while", "[cl
   // Whoever answers when it is back may be another one.
   server.FailOften();
   CHECK_FALSE(server.state.Refuses(size_t{1} << 20));
+}
+
+TEST_CASE("a question for the limit that failed is asked again after some time", "[client]") {
+  Watched watched;
+  ServerState& state = watched.state;
+  CHECK(state.limit_question_due());
+  CHECK(state.ClaimLimitQuestion());
+  CHECK_FALSE(state.limit_question_due());
+  CHECK_FALSE(state.ClaimLimitQuestion());
+  const auto fails = [&](std::chrono::seconds ago) {
+    state.FailLimitQuestion(Clock::now() - ago);
+    return state.limit_question_due();
+  };
+  CHECK_FALSE(fails(seconds(30)));
+  CHECK_FALSE(state.ClaimLimitQuestion());
+  CHECK_FALSE(fails(seconds(90)));   // the second failure: two minutes
+  CHECK_FALSE(fails(seconds(180)));  // four
+  CHECK(fails(seconds(600)));
+  CHECK(state.ClaimLimitQuestion());
+  CHECK_FALSE(state.ClaimLimitQuestion());
+  const std::string settings[] = {"STAT item_size_max 16384"};
+  state.LearnLimit(settings, Clock::now());
+  CHECK(state.Refuses(20'000));
+  // Its failures are forgotten.
+  CHECK(fails(seconds(90)));
 }
 
 }  // namespace cairn

@@ -52,12 +52,13 @@ size_t LongestTaken(const Server& server, const std::string& key) {
 }
 
 // A peer that speaks meta, stores everything and answers the question with `settings`, or hangs up
-// on it, or says nothing any more, on its first connections.
+// on it, or says nothing any more, on its first connections. While `*waits` it keeps the answer.
 struct Storing {
   explicit Storing(const std::string& settings, int hangs_up = 0, uint16_t port = 0,
-                   int keeps_silent = 0)
+                   int keeps_silent = 0, const std::atomic<int>* waits = nullptr)
       : peer(
-            [this, settings, hangs_up, keeps_silent](Conversation& conversation, int number) {
+            [this, settings, hangs_up, keeps_silent, waits](Conversation& conversation,
+                                                            int number) {
               for (std::string line = conversation.Line(); !line.empty();
                    line = conversation.Line()) {
                 if (line == "version") conversation.Send("VERSION 1.6.45\r\n");
@@ -66,6 +67,7 @@ struct Storing {
                   ++asked;
                   if (number < hangs_up) return;
                   while (number < keeps_silent && !conversation.Line().empty()) continue;
+                  while (waits != nullptr && *waits != 0) std::this_thread::yield();
                   conversation.Send(settings);
                 }
                 if (line.starts_with("md ") && !line.ends_with(" q")) conversation.Send("HD\r\n");
@@ -194,6 +196,46 @@ TEST_CASE("the first value that a client sends may be too large, too", "[client]
   CHECK(read >= sent);
   CHECK(read - sent < 2000);
   CHECK(client->Stats()[0].connections <= 2);
+}
+
+TEST_CASE("of values of one key in a call the last one stays, however large", "[client]") {
+  ServerProcess server("cairnd");
+  const auto client = Connect(OptionsOf(server.server()));
+  const std::string large(kLarge, 'x');
+  const SetItem items[] = {{"a", "x"}, {"key", large}, {"key", "small"}, {"b", large}, {"b", "y"}};
+  CHECK(client->SetMulti(items).done_count() == 5);
+  CHECK(client->Get("key").value() == "small");
+  CHECK(client->Get("b").value() == "y");
+}
+
+TEST_CASE("callers leave while what they set is found to be too large", "[client]") {
+  std::atomic<int> waiting{0};
+  Storing storing("STAT item_size_max 4096\r\nEND\r\n", 0, 0, 0, &waiting);
+  const std::string large(kLarge, 'x');
+  const std::vector<SetItem> items(100, {"key", large});
+  const auto client = Connect(OptionsOf(storing.peer.server()));
+  REQUIRE(client->Set("key", "small").ok());
+  waiting = 1;
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      WriteOptions options;
+      options.timeout = t == 0 ? absl::Seconds(60) : absl::Milliseconds(5 * t);
+      const MultiWriteResult result = client->SetMulti(items, options);
+      for (size_t i = 0; i < items.size(); ++i) {
+        const absl::Status status = result.status(i);
+        const bool right =
+            absl::IsResourceExhausted(status) || (t > 0 && absl::IsDeadlineExceeded(status));
+        wrong += right ? 0 : 1;
+      }
+    });
+  }
+  for (int t = 4; t < 8; ++t) threads[static_cast<size_t>(t)].join();
+  waiting = 0;
+  for (int t = 0; t < 4; ++t) threads[static_cast<size_t>(t)].join();
+  CHECK(wrong == 0);
+  CHECK(storing.stored == 1);
 }
 
 TEST_CASE("what is refused as too large leaves no older value, whatever is spoken", "[client]") {

@@ -19,7 +19,24 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
   const AnswerShape shapes[] = {AnswerShape::kValues,  AnswerShape::kWord,  AnswerShape::kNumber,
                                 AnswerShape::kLines,   AnswerShape::kLease, AnswerShape::kQuiet,
                                 AnswerShape::kSettings};
-  AnswerShape shape = shapes[kind % std::size(shapes)];
+  // Besides, what has its shape from elsewhere.
+  constexpr size_t kTouching = std::size(shapes);
+  constexpr size_t kOverruled = kTouching + 1;
+  const size_t which = kind % (kOverruled + 1);
+  if (which == kTouching) {
+    RequestWriter writer(&call.AddPart(0, AnswerShape::kValues, true), "", dialect);
+    writer.ReadAndTouch(kKeys[1], 10, 1);
+    return writer.End();
+  }
+  if (which == kOverruled && dialect == Dialect::kMeta) {
+    Part& part = call.AddPart(0, AnswerShape::kWord, false);
+    RequestWriter writer(&part, "", dialect);
+    writer.Store({StoreVerb::kSet, kKeys[1], "value", 0, 0, 0}, 1);
+    writer.End();
+    part.overruled = absl::ResourceExhaustedError("too large");
+    return BecomeDelete(&part);
+  }
+  AnswerShape shape = shapes[which % std::size(shapes)];
   // Not asked in packets.
   if (shape == AnswerShape::kSettings && dialect == Dialect::kBinary) shape = AnswerShape::kLines;
   Part& part = call.AddPart(0, shape, shape == AnswerShape::kValues);

@@ -17,9 +17,9 @@ namespace cairn {
 ///
 /// On servers only a missing value's lease has a time of its own. Of a stale value they remember
 /// until its end that somebody has won it; so a client that is told so for as long as
-/// LeaseOptions::lease, of one lease, gives that back, and asks once more. Of a value near its end
-/// they do, too: if he who won it dies, it is computed when it has expired. Leases need CAS, which
-/// memcached's -C turns off.
+/// LeaseOptions::lease, of one lease that it has not won itself, gives that back, and asks once
+/// more. Of a value near its end they do, too: if he who won it dies, it is computed when it has
+/// expired. Leases need CAS, which memcached's -C turns off.
 ///
 /// Servers with the meta protocol keep leases themselves, with an empty value in the key's place
 /// until it was computed: classic reads (Client::Get) see that one. With the others a lock does,
@@ -31,6 +31,8 @@ struct LeaseOptions {
   /// this client first heard of him; rounded up to seconds. Zero: none is asked for, and a value
   /// that is not there is just a miss.
   absl::Duration lease = absl::Seconds(10);
+  /// Off: a stale value's lease is left to whoever has it, for as long as the value lasts.
+  bool takes_over_stale = true;
   /// With less than this to live (at most a day) a value can be won, once, although it is good.
   /// Zero: never.
   absl::Duration refresh_ahead = absl::ZeroDuration();

@@ -76,9 +76,9 @@ struct ClientOptions {
   Auth auth = Auth::kAscii;
 
   /// Looks up a host name in place of the system's resolver: its addresses, as text, in the order
-  /// in which they are to be tried. It is called in Client::Make, and again after failures, then on
-  /// a thread of its own that may outlive the Client: it owns what it needs. Not asked about
-  /// addresses and paths.
+  /// in which they are to be tried. It is called for each name when the Client is made, and again
+  /// after failures, on threads of the library's that may outlive the Client: it owns what it
+  /// needs, and is thread-safe. Not asked about addresses and paths.
   using Resolver = std::function<absl::StatusOr<std::vector<std::string>>(const std::string& host)>;
   Resolver resolver;
 
