@@ -43,27 +43,26 @@ class Index {
                                                        bool lock_memory);
   ~Index();
 
-  void Prefetch(uint64_t hash) const {
-    PrefetchLine(&lines_[index_entry::BucketOf(hash, bucket_count())]);
+  /// The line that knows `hash`, which is being fetched then.
+  const Line* Prefetch(uint64_t hash) const {
+    const Line* const line = LineOf(hash);
+    PrefetchLine(line);
+    return line;
   }
 
-  /// Calls `visit` for places that an item of `hash` may have. True when it may be among the
-  /// entries that are not in their own line as well, whose line is prefetched then. Without a lock:
-  /// what it reads may be half a change, so the places are good for guesses only.
-  template <typename Visit>
-  bool Guess(uint64_t hash, const Visit& visit) const {
+  /// Sets `*place` to one that an item of `hash` may have; 0: none in its own line, `line`. True
+  /// when it may be among the entries that are not there then, whose line is prefetched. Without a
+  /// lock: what it reads may be half a change, so that only who knows that there was none meanwhile
+  /// has more than a guess.
+  bool Guess(const Line& line, uint64_t hash, Place* place) const {
     const uint64_t tag = index_entry::TagOf(hash);
-    const Line* const line = LineOf(hash);
-    index_entry::GuessIn(line->entries, tag, visit);
-    if (!MayBeSpilled(*line, tag)) return false;
+    *place = index_entry::GuessIn(line.entries, tag);
+    if (*place != 0 || !MayBeSpilled(line, tag)) return false;
     spill_.Prefetch(hash);
     return true;
   }
   /// The same for the entries that are not in their own line.
-  template <typename Visit>
-  void GuessSpilled(uint64_t hash, const Visit& visit) const {
-    spill_.Guess(hash, visit);
-  }
+  Place GuessSpilled(uint64_t hash) const { return spill_.Guess(hash); }
 
   /// Calls `matches(place)` for the places that items of `hash` may have until it returns true.
   /// False: gave up half-way. Without a lock: what it reads may be half a change, so that only who

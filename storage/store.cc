@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <random>
 #include <string>
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/synchronization/mutex.h"
 #include "storage/shard.h"
 
@@ -284,14 +284,22 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
 
 Key Store::MakeKey(std::string_view bytes) const { return {bytes, impl_->shared.hash(bytes)}; }
 
-void Store::Prefetch(std::span<const Key> keys) const {
+void Store::Prefetch(std::span<Key> keys) const {
   // Each round looks at what the one before has asked for.
-  for (const Key& key : keys) impl_->ShardOf(key).PrefetchLines(key);
-  absl::InlinedVector<const Key*, kPrefetchedKeys> spilled;
-  for (const Key& key : keys) {
-    if (impl_->ShardOf(key).PrefetchItem(key)) spilled.push_back(&key);
+  std::array<Shard::Search, kPrefetchedKeys> searches;
+  const std::span<Shard::Search> all = std::span(searches).first(keys.size());
+  Key* key = keys.data();
+  for (Shard::Search& search : all) {
+    search = impl_->ShardOf(*key).PrefetchIndex(key);
+    ++key;
   }
-  for (const Key* const key : spilled) impl_->ShardOf(*key).PrefetchSpilled(*key);
+  auto spilled = searches.begin();
+  for (const Shard::Search& search : all) {
+    if (search.shard->PrefetchItem(search)) *spilled++ = search;
+  }
+  for (auto search = searches.begin(); search != spilled; ++search) {
+    search->shard->PrefetchSpilled(*search);
+  }
 }
 
 uint64_t Store::AccountedBytes(size_t key_bytes, uint32_t client_flags,
