@@ -78,21 +78,18 @@ class Shard {
   struct Search {
     Key* key;
     const Shard* shard;
-    const Index::Line* line;
+    Index::Search in_index;
   };
-  Search PrefetchIndex(Key* key) const {
+  Search BeginSearch(Key* key) const {
     key->seen_version = version_.Begin();
-    return {key, this, index_->Prefetch(key->hash)};
+    return {key, this, index_->BeginSearch(key->hash)};
   }
-  /// True when PrefetchSpilled may have something to add.
-  bool PrefetchItem(const Search& search) const {
-    Place place = 0;
-    const bool more = index_->Guess(*search.line, search.key->hash, &place);
-    NoteSeen(search.key, place);
+  /// Asks for the item, or for the line of the index that it may be in: then true.
+  bool ContinueSearch(Search* search) const {
+    Key* const key = search->key;
+    const bool more = index_->ContinueSearch(&search->in_index, key->hash, &key->seen_place);
+    if (key->seen_place != 0) PrefetchSlot(key->seen_place);
     return more;
-  }
-  void PrefetchSpilled(const Search& search) const {
-    NoteSeen(search.key, index_->GuessSpilled(search.key->hash));
   }
 
   FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
@@ -317,10 +314,6 @@ class Shard {
   }
   PageInfo& InfoOf(Place place) const { return pool_->info(pool_->PageOf(place)); }
   char* At(Place place) const { return pool_->At(place); }
-  void NoteSeen(Key* key, Place place) const {
-    key->seen_place = place;
-    if (place != 0) PrefetchSlot(place);
-  }
   void PrefetchSlot(Place place) const {
     const char* const slot = At(place);
     PrefetchLine(slot);

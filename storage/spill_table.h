@@ -91,7 +91,7 @@ __attribute__((always_inline)) inline const uint64_t* FindIn(const uint64_t* ent
 }
 
 /// The place that an entry with `tag` has, perhaps, for entries may change meanwhile; 0: none.
-inline Place GuessIn(const uint64_t (&entries)[kPerLine], uint64_t tag) {
+inline Place GuessIn(const uint64_t* entries, uint64_t tag) {
   Place guess = 0;
   FindIn(entries, tag, [&guess](Place place) {
     guess = place;
@@ -111,7 +111,7 @@ void ShrinkCharged(MemoryRegion* region, uint64_t bytes, PagePool* pool);
 inline constexpr size_t kIndexStepBytes = size_t{32} << 10;
 
 /// Where an Index keeps the entries that found their line full: linear hashing with chains of
-/// lines. Thread-compatible, but for Prefetch, Guess and the peeks, which are thread-safe.
+/// lines. Thread-compatible, but for the peeks, which are thread-safe.
 class SpillTable {
  public:
   struct Line {
@@ -122,11 +122,6 @@ class SpillTable {
 
   absl::Status Init(PagePool* pool, uint64_t max_bytes, bool lock_memory);
 
-  void Prefetch(uint64_t hash) const { PrefetchLine(&FirstLine(hash)); }
-  /// A place that the first line of the chain of `hash` names, or 0. A guess, as Index::Guess.
-  Place Guess(uint64_t hash) const {
-    return index_entry::GuessIn(FirstLine(hash).entries, index_entry::TagOf(hash));
-  }
   /// The lines of the chain of `hash`, or what looks like it while it changes.
   const Line* Peek(uint64_t hash) const { return &FirstLine(hash); }
   const Line* PeekNext(const Line& line) const {

@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "storage/hash.h"
 #include "storage/store_stats.h"
 #include "storage/time.h"
 
@@ -257,7 +258,7 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   /// REQUIRES: 1 <= bytes.size() <= kMaxKeyBytes.
-  Key MakeKey(std::string_view bytes) const;
+  Key MakeKey(std::string_view bytes) const { return {bytes, hash_(bytes)}; }
 
   /// Starts loading the memory that operations on `keys` will touch, for all of them at once, so
   /// that its latencies overlap; to be called shortly before. What is seen on the way is noted in
@@ -333,7 +334,8 @@ class Store {
   absl::Status CheckInvariants() const;
 
  private:
-  Store();
+  explicit Store(uint64_t hash_seed);
+  const KeyedHash hash_;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
