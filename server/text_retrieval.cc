@@ -87,8 +87,8 @@ void Report(Session& session, const storage::Key& key, FetchStatus status, unsig
   }
 }
 
-void ServeKey(Session& session, const storage::Key& key, const Retrieval& retrieval,
-              bool observed) {
+__attribute__((always_inline)) inline void ServeKey(Session& session, const storage::Key& key,
+                                                    const Retrieval& retrieval, bool observed) {
   Output& out = session.out();
   const Output::Mark mark = out.mark();
   unsigned class_id = 0;
@@ -162,7 +162,7 @@ void ServeRetrieval(Session& session, const TextRequest& request) {
   std::string_view keys = request.keys;
   const bool alone = request.key.data() + request.key.size() == keys.data() + keys.size();
   if (alone) {  // as usual
-    ServeKey(session, session.store().MakeKey(request.key), retrieval, IsObserved(session));
+    ServeKey(session, session.KeyOf(request.key), retrieval, IsObserved(session));
     session.out().Append(kEnd);
     return;
   }
