@@ -67,7 +67,7 @@ class Index {
     PrefetchLine(search->spilled);
     return true;
   }
-  /// Of a chain; one that changes may lead astray.
+  /// What a search looks into at most: a chain that changes may lead it astray.
   static constexpr int kMostLines = 8;
 
   /// Calls `matches(place)` for the places that items of `hash` may have until it returns true.
