@@ -1,6 +1,7 @@
 #include "protocol/tokens.h"
 
 #include <string>
+#include <vector>
 
 #include "tests/catch.h"
 
@@ -14,6 +15,9 @@ TEST_CASE("The first blank is found wherever it is, and nothing behind the end")
       const std::string around = std::string(before, 'k') + text + ' ';
       const char* const begin = around.data() + before;
       CHECK(FindBlank(begin, begin + length) == begin + length);
+      // Of its very size, so that AddressSanitizer sees what is read behind it.
+      const std::vector<char> exact(text.begin(), text.end());
+      CHECK(FindBlank(exact.data(), exact.data() + length) == exact.data() + length);
       for (size_t at = 0; at < length; ++at) {
         std::string with_blanks = around;
         with_blanks[before + at] = ' ';

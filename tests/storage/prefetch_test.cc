@@ -2,6 +2,7 @@
 // in between.
 #include <array>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -127,6 +128,82 @@ TEST_CASE("Prefetched keys are fetched while others come and go") {
       REQUIRE(got.has_value() == (wanted != model.end()));
       if (got.has_value()) REQUIRE(*got == wanted->second);
     }
+  }
+}
+
+/// Items that readers know well, prefetched before the store around them is turned over. A fetch
+/// then has them whole, or not at all where they may have been evicted.
+class Upheaval {
+ public:
+  explicit Upheaval(const Config& config) : f_(config) {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < kGroup; ++i) {
+      names.push_back("kept" + std::to_string(i));
+      REQUIRE(f_.Set(names.back(), Value(i)) == StoreStatus::kStored);
+      MakeFamiliar(&f_, names.back());
+    }
+    group_ = std::make_unique<Group>(&f_, names);
+  }
+  StoreFixture& f() { return f_; }
+  void Fill(int items) {
+    const std::string value = Pattern(100);
+    for (; filled_ < items; ++filled_) REQUIRE(f_.Set(Other(filled_), value) == kStored);
+  }
+  void Empty() {
+    while (filled_ > 0) CHECK(f_.Delete(Other(--filled_)) != DeleteStatus::kExists);
+  }
+  /// Returns how many were there.
+  size_t CheckAll() {
+    size_t found = 0;
+    for (size_t i = 0; i < kGroup; ++i) {
+      const std::optional<std::string> got = group_->Get(i);
+      CHECK(got.value_or(Value(i)) == Value(i));
+      CHECK(got == f_.Get("kept" + std::to_string(i)));
+      found += got.has_value() ? 1 : 0;
+    }
+    return found;
+  }
+
+ private:
+  static constexpr StoreStatus kStored = StoreStatus::kStored;
+  static std::string Value(size_t i) { return Pattern(10 * i); }
+  static std::string Other(int i) { return "other" + std::to_string(i); }
+
+  StoreFixture f_;
+  std::unique_ptr<Group> group_;
+  int filled_ = 0;
+};
+
+TEST_CASE("Prefetched keys are fetched from a store that has been turned over") {
+  Config config = StoreFixture::SmallConfig();
+  config.shard_count = 2;
+  Upheaval upheaval(config);
+  StoreFixture& f = upheaval.f();
+  SECTION("the index has grown") {
+    upheaval.Fill(20000);
+    CHECK(upheaval.CheckAll() == kGroup);
+  }
+  SECTION("the index has grown and shrunk") {
+    upheaval.Fill(20000);
+    upheaval.Empty();
+    CHECK(upheaval.CheckAll() == kGroup);
+  }
+  SECTION("pages have been evicted and taken by others") {
+    upheaval.Fill(200000);
+    upheaval.CheckAll();
+  }
+  SECTION("memory has been given back") {
+    upheaval.Fill(50000);
+    REQUIRE(f.store().SetMemoryLimit(uint64_t{3} << 20, f.now));
+    while (f.store().Stats().pages_total * f.store().Stats().page_bytes > uint64_t{3} << 20) {
+      static_cast<void>(f.store().Maintain(1000, f.now));
+    }
+    upheaval.CheckAll();
+  }
+  SECTION("all was flushed, and the places have other items") {
+    f.store().Flush(f.now, f.now);
+    upheaval.Fill(2000);
+    CHECK(upheaval.CheckAll() == 0);
   }
 }
 
