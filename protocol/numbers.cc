@@ -72,13 +72,6 @@ std::optional<uint32_t> ParseLooseUint32(std::string_view token) {
 }
 
 char* WriteLongDecimal(uint64_t value, char* out) {
-  if (value < 1000) {  // the sizes of most values
-    const auto digits = static_cast<unsigned>(value);
-    if (digits >= 100) *out++ = static_cast<char>('0' + digits / 100);
-    *out++ = static_cast<char>('0' + digits / 10 % 10);
-    *out++ = static_cast<char>('0' + digits % 10);
-    return out;
-  }
   return std::to_chars(out, out + kMaxDecimalBytes, value).ptr;
 }
 

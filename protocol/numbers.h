@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -25,14 +27,31 @@ std::optional<uint32_t> ParseLooseUint32(std::string_view token);
 /// The longest decimal number of 64 bits.
 inline constexpr size_t kMaxDecimalBytes = 20;
 
-/// WriteDecimal of a value of two digits or more.
+/// "000102...99".
+inline constexpr std::array<char, 200> kTwoDigits = [] {
+  std::array<char, 200> digits{};
+  for (size_t i = 0; i < digits.size() / 2; ++i) {
+    digits[2 * i] = static_cast<char>('0' + i / 10);
+    digits[2 * i + 1] = static_cast<char>('0' + i % 10);
+  }
+  return digits;
+}();
+
+/// WriteDecimal of any value.
 char* WriteLongDecimal(uint64_t value, char* out);
 
 /// Writes `value` in decimal to `out`, which has room for kMaxDecimalBytes; returns the end.
 inline char* WriteDecimal(uint64_t value, char* out) {
-  if (value >= 10) return WriteLongDecimal(value, out);
-  *out = static_cast<char>('0' + value);  // the flags of nearly every item
-  return out + 1;
+  if (value >= 1000) return WriteLongDecimal(value, out);
+  const auto number = static_cast<unsigned>(value);
+  if (number < 10) {  // the flags of nearly every item
+    *out = static_cast<char>('0' + number);
+    return out + 1;
+  }
+  const unsigned hundreds = number / 100;
+  if (hundreds != 0) *out++ = static_cast<char>('0' + hundreds);
+  std::memcpy(out, &kTwoDigits[2 * (number - 100 * hundreds)], 2);
+  return out + 2;
 }
 
 }  // namespace cairn::protocol

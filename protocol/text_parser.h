@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +8,7 @@
 
 #include "protocol/command_table.h"
 #include "protocol/meta_flags.h"
+#include "protocol/tokens.h"
 
 /// The text protocol's request lines: bytes in, requests out. Pure: no state, no allocation; views
 /// point into the line. Behaviour follows memcached 1.6.45.
@@ -61,18 +61,5 @@ struct TextRequest {
 
 /// Parses one line (as FindLine gives it). `raw_bytes` is its length with its end.
 TextRequest ParseTextLine(std::string_view line, size_t raw_bytes);
-
-/// Takes the next space-separated token off the front of `rest`; empty when there is none.
-inline std::string_view NextToken(std::string_view* rest) {
-  size_t begin = 0;
-  while (begin < rest->size() && (*rest)[begin] == ' ') ++begin;
-  const size_t end = std::min(rest->find(' ', begin), rest->size());
-  const std::string_view token = rest->substr(begin, end - begin);
-  rest->remove_prefix(end);
-  return token;
-}
-
-/// The last space-separated token of a line; empty when there is none.
-std::string_view LastToken(std::string_view line);
 
 }  // namespace cairn::protocol

@@ -63,7 +63,7 @@ void ServeDelete(Session& session, const BinaryRequest& request) {
   if (prefixes.enabled()) prefixes.RecordDelete(request.key);
   storage::DeleteOptions options;
   if (request.cas != 0) options.compare_cas = request.cas;
-  const storage::Key key = session.store().MakeKey(request.key);
+  const storage::Key key = session.KeyOf(request.key);
   const uint64_t value_bytes = SizeForDeletionLog(session, key);
   unsigned class_id = 0;
   switch (session.store().Delete(key, options, session.now(), &class_id)) {
@@ -111,7 +111,7 @@ void ServeArithmetic(Session& session, const BinaryRequest& request) {
   if (request.cas != 0) options.compare_cas = request.cas;
   uint64_t cas = 0;
   const storage::ArithmeticResult result =
-      session.store().Arithmetic(session.store().MakeKey(request.key), options, session.now(),
+      session.store().Arithmetic(session.KeyOf(request.key), options, session.now(),
                                  [&cas](const storage::ItemView& item) { cas = item.cas; });
   ClassCounters& counters = session.stats().ForClass(result.class_id);
   switch (result.status) {

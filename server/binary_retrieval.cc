@@ -104,7 +104,7 @@ void ServeBinaryFetch(Session& session, const BinaryRequest& request) {
   const Output::Mark mark = out.mark();
   unsigned class_id = 0;
   uint64_t value_bytes = 0;
-  const FetchStatus status = session.store().Fetch(session.store().MakeKey(request.key), options,
+  const FetchStatus status = session.store().Fetch(session.KeyOf(request.key), options,
                                                    session.now(), [&](const ItemView& item) {
                                                      out.TruncateTo(mark);
                                                      class_id = item.class_id;

@@ -141,7 +141,7 @@ Step ServeBinaryStore(Session& session, const BinaryRequest& request, std::strin
     session.server().prefix_stats->RecordSet(request.key);
   }
   if (too_large) return Refuse(session, request, StoreStatus::kTooLarge);
-  const storage::Key key = store.MakeKey(request.key);
+  const storage::Key key = session.KeyOf(request.key);
   if (!complete) return BeginTransfer(session, request, key);
   Finish(session, request,
          store.Put(key, input.substr(request.prefix_bytes(), request.value_bytes),

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -70,6 +71,8 @@ struct WorkerContext {
   /// The loop's one clock reading; refreshed before each event is served.
   storage::Time now;
   unsigned index = 0;
+  /// The keys of the requests that the session being served will come to next.
+  std::array<storage::Key, storage::Store::kPrefetchedKeys> keys_ahead;
 };
 
 }  // namespace cairn::server

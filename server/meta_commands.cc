@@ -161,7 +161,7 @@ void ServeMetaGet(Session& session, const TextRequest& request) {
   const Output::Mark mark = out.mark();
   unsigned class_id = 0;
   uint64_t value_bytes = 0;
-  const FetchStatus status = session.store().Fetch(session.store().MakeKey(key.bytes()), options,
+  const FetchStatus status = session.store().Fetch(session.KeyOf(key.bytes()), options,
                                                    session.now(), [&](const ItemView& item) {
                                                      out.TruncateTo(mark);
                                                      class_id = item.class_id;
@@ -191,7 +191,7 @@ void ServeMetaDelete(Session& session, const TextRequest& request) {
     options.touch = Expiry::Never();
   }
   if (meta.has_new_cas) options.explicit_cas = meta.new_cas;
-  const storage::Key stored_key = session.store().MakeKey(key.bytes());
+  const storage::Key stored_key = session.KeyOf(key.bytes());
   const uint64_t value_bytes = SizeForDeletionLog(session, stored_key);
   unsigned class_id = 0;
   const storage::DeleteStatus status =
@@ -299,8 +299,8 @@ void ServeMetaArithmetic(Session& session, const TextRequest& request) {
   // What the answer shows of the item is noted under the shard's lock and written afterwards.
   ItemView seen;
   const storage::ArithmeticResult result = session.store().Arithmetic(
-      session.store().MakeKey(key.bytes()), MetaArithmeticOptions(session, meta, *decrement),
-      session.now(), [&seen](const ItemView& item) {
+      session.KeyOf(key.bytes()), MetaArithmeticOptions(session, meta, *decrement), session.now(),
+      [&seen](const ItemView& item) {
         seen.cas = item.cas;
         seen.expiry_before = item.expiry_before;
         seen.created = item.created;
@@ -339,8 +339,8 @@ void ServeMetaDebug(Session& session, const TextRequest& request) {
   options.count_access = false;
   std::string answer;
   const storage::Time now = session.now();
-  const FetchStatus status = session.store().Fetch(
-      session.store().MakeKey(key.bytes()), options, now, [&](const ItemView& item) {
+  const FetchStatus status =
+      session.store().Fetch(session.KeyOf(key.bytes()), options, now, [&](const ItemView& item) {
         std::string shown(item.key);
         if (item.key_is_binary) {
           shown.resize(protocol::Base64EncodedBytes(item.key.size()));

@@ -45,8 +45,8 @@ void Output::AppendValue(const storage::ItemView& item) {
   for (const std::string_view piece : item.value) Append(piece);
 }
 
-void Output::DropPinned(size_t count) {
-  while (pinned_.size() > count) {
+void Output::DropPinned(size_t bytes) {
+  while (pinned_bytes_ > bytes) {
     pinned_bytes_ -= pinned_.back().bytes;
     pinned_.pop_back();
   }

@@ -43,13 +43,13 @@ class Output {
 
   /// Where the output ends now, for TruncateTo.
   struct Mark {
-    size_t used, pinned;
+    size_t used, pinned_bytes;
   };
-  Mark mark() const { return {used_, pinned_.size()}; }
+  Mark mark() const { return {used_, pinned_bytes_}; }
   /// Forgets what was appended after `mark`. REQUIRES: nothing was sent in between.
   void TruncateTo(Mark mark) {
     used_ = mark.used;
-    if (pinned_.size() != mark.pinned) DropPinned(mark.pinned);
+    if (pinned_bytes_ != mark.pinned_bytes) DropPinned(mark.pinned_bytes);
   }
 
   bool empty() const { return unsent_bytes() == 0; }
@@ -82,8 +82,8 @@ class Output {
 
   /// Makes room for `n` more bytes.
   void Grow(size_t n);
-  /// Drops what was pinned after the first `count`.
-  void DropPinned(size_t count);
+  /// Drops what was pinned after the first `bytes`.
+  void DropPinned(size_t bytes);
 
   std::unique_ptr<char[]> buffer_;
   size_t capacity_ = 0;

@@ -1,8 +1,8 @@
 #include "server/session.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include "protocol/next_key.h"
@@ -26,7 +26,10 @@ Progress Session::Process(std::string_view input, Output* out, unsigned max_requ
   size_t consumed = 0;
   size_t ahead = 0;
   unsigned requests = 0;
-  const auto stop = [&](SessionStatus status) { return Progress{status, consumed}; };
+  const auto stop = [&](SessionStatus status) {
+    ahead_ = {};  // the input is going to be another
+    return Progress{status, consumed};
+  };
   for (;;) {
     if (out->over_high_water()) return stop(SessionStatus::kBlocked);
     std::string_view left = input.substr(consumed);
@@ -91,22 +94,35 @@ std::string_view Session::TakeKey(std::string_view* input) const {
   return TalksBinary(*input) ? protocol::NextBinaryKey(input) : protocol::NextTextKey(input);
 }
 
-size_t Session::PrefetchAhead(std::string_view input, unsigned max_requests) const {
+storage::Key Session::KeyOf(std::string_view bytes) {
+  const auto is_before = std::less<const char*>();
+  // Not all of them were what they seemed to be.
+  while (!ahead_.empty() && is_before(ahead_.front().bytes.data(), bytes.data())) {
+    ahead_ = ahead_.subspan(1);
+  }
+  if (!ahead_.empty()) {
+    const storage::Key& made = ahead_.front();
+    if (made.bytes.data() == bytes.data() && made.bytes.size() == bytes.size()) return made;
+  }
+  return store().MakeKey(bytes);
+}
+
+size_t Session::PrefetchAhead(std::string_view input, unsigned max_requests) {
   // One alone has nothing to overlap with; a short one is seen to be alone without looking into it.
   if (!TalksBinary(input) && input.find('\n') == input.size() - 1) return input.size();
   std::string_view rest = input;
   std::string_view key = TakeKey(&rest);
   if (rest.empty()) return input.size();
-  const storage::Store& store = *worker_->server->store;
-  std::array<storage::Key, storage::Store::kPrefetchedKeys> keys;
+  const std::span<storage::Key> keys = worker_->keys_ahead;
   const size_t most = std::min<size_t>(keys.size(), max_requests);
   size_t count = 0;
   for (size_t requests = 1;; ++requests) {
-    if (!key.empty()) keys[count++] = store.MakeKey(key);
+    if (!key.empty()) keys[count++] = store().MakeKey(key);
     if (requests == most || rest.empty()) break;
     key = TakeKey(&rest);
   }
-  store.Prefetch(std::span(keys).first(count));
+  store().Prefetch(keys.first(count));
+  ahead_ = keys.first(count);
   return input.size() - rest.size();
 }
 

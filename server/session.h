@@ -123,6 +123,8 @@ class Session {
   WorkerStats& stats() { return *worker_->stats; }
   storage::Time now() const { return worker_->now; }
   Output& out() { return *out_; }
+  /// The key of a request in the input that Process was given; as a rule it is made already.
+  storage::Key KeyOf(std::string_view bytes);
   const SessionOptions& options() const { return options_; }
 
   void BeginTransfer(std::unique_ptr<Transfer> transfer) { transfer_ = std::move(transfer); }
@@ -153,7 +155,7 @@ class Session {
   /// Asks for the memory that the next requests of `input`, some dozens but not more than
   /// `max_requests`, will touch, so that its latencies overlap. Returns how much of the input that
   /// was.
-  size_t PrefetchAhead(std::string_view input, unsigned max_requests) const;
+  size_t PrefetchAhead(std::string_view input, unsigned max_requests);
   /// Copies input into the pending transfer; returns how much it took.
   size_t ReceiveTransfer(std::string_view input);
   void AdvanceTransfer(size_t n);
@@ -161,6 +163,7 @@ class Session {
   WorkerContext* worker_;
   SessionOptions options_;
   Output* out_ = nullptr;
+  std::span<const storage::Key> ahead_;  // of what PrefetchAhead has made: those not yet asked for
   bool close_ = false;
   std::unique_ptr<Transfer> transfer_;
   std::unique_ptr<Continuation> continuation_;

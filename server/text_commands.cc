@@ -160,7 +160,7 @@ void ServeDelete(Session& session, const TextRequest& request) {
   if (session.server().prefix_stats->enabled()) {
     session.server().prefix_stats->RecordDelete(request.key);
   }
-  const storage::Key key = session.store().MakeKey(request.key);
+  const storage::Key key = session.KeyOf(request.key);
   const uint64_t value_bytes = SizeForDeletionLog(session, key);
   unsigned class_id = 0;
   const storage::DeleteStatus status = session.store().Delete(key, {}, session.now(), &class_id);
@@ -181,9 +181,8 @@ void ServeArithmetic(Session& session, const TextRequest& request) {
   storage::ArithmeticOptions options;
   options.decrement = request.verb == Verb::kDecr;
   options.delta = request.number;
-  const storage::ArithmeticResult result =
-      session.store().Arithmetic(session.store().MakeKey(request.key), options, session.now(),
-                                 [](const storage::ItemView&) {});
+  const storage::ArithmeticResult result = session.store().Arithmetic(
+      session.KeyOf(request.key), options, session.now(), [](const storage::ItemView&) {});
   ClassCounters& counters = session.stats().ForClass(result.class_id);
   switch (result.status) {
     case ArithmeticStatus::kOk:
@@ -214,7 +213,7 @@ void ServeTouch(Session& session, const TextRequest& request) {
   options.touch = session.server().clock->ExpiryFromWire(request.exptime, session.now());
   unsigned class_id = 0;
   const storage::FetchStatus status = session.store().Fetch(
-      session.store().MakeKey(request.key), options, session.now(),
+      session.KeyOf(request.key), options, session.now(),
       [&class_id](const storage::ItemView& item) { class_id = item.class_id; });
   ++session.stats().cmd_touch;
   if (status == storage::FetchStatus::kHit) {

@@ -71,7 +71,24 @@ void Count(Session& session, const Retrieval& retrieval, FetchStatus status, uns
   if (status == FetchStatus::kMissExpired) ++stats.get_expired;
 }
 
-void ServeKey(Session& session, const storage::Key& key, const Retrieval& retrieval) {
+/// Whether anybody wants to know of each key.
+bool IsObserved(Session& session) {
+  return session.server().prefix_stats->enabled() ||
+         session.server().log->Wants(LogKind::kFetchers);
+}
+
+void Report(Session& session, const storage::Key& key, FetchStatus status, unsigned class_id,
+            uint64_t value_bytes) {
+  if (session.server().prefix_stats->enabled()) {
+    session.server().prefix_stats->RecordGet(key.bytes, status == FetchStatus::kHit);
+  }
+  if (session.server().log->Wants(LogKind::kFetchers)) {
+    LogFetch(session, key.bytes, status, class_id, value_bytes);
+  }
+}
+
+__attribute__((always_inline)) inline void ServeKey(Session& session, const storage::Key& key,
+                                                    const Retrieval& retrieval, bool observed) {
   Output& out = session.out();
   const Output::Mark mark = out.mark();
   unsigned class_id = 0;
@@ -84,13 +101,7 @@ void ServeKey(Session& session, const storage::Key& key, const Retrieval& retrie
         AppendHit(out, item, retrieval.with_cas);
       });
   Count(session, retrieval, status, class_id);
-  const bool hit = status == FetchStatus::kHit;
-  if (session.server().prefix_stats->enabled()) {
-    session.server().prefix_stats->RecordGet(key.bytes, hit);
-  }
-  if (session.server().log->Wants(LogKind::kFetchers)) {
-    LogFetch(session, key.bytes, status, class_id, value_bytes);
-  }
+  if (observed) Report(session, key, status, class_id, value_bytes);
 }
 
 /// Takes the next keys off the front of `tokens` and asks for the memory they are in, so that its
@@ -111,9 +122,10 @@ size_t TakeKeys(const storage::Store& store, std::string_view* tokens,
 bool ServeKeys(Session& session, std::string_view* tokens, const Retrieval& retrieval) {
   std::array<storage::Key, storage::Store::kPrefetchedKeys> keys;
   const char* const end = tokens->data() + tokens->size();
+  const bool observed = IsObserved(session);
   while (const size_t count = TakeKeys(session.store(), tokens, keys)) {
     for (const storage::Key& key : std::span(keys).first(count)) {
-      ServeKey(session, key, retrieval);
+      ServeKey(session, key, retrieval, observed);
       if (!session.out().over_high_water()) continue;
       const char* const next = key.bytes.data() + key.bytes.size();
       *tokens = {next, static_cast<size_t>(end - next)};
@@ -150,7 +162,7 @@ void ServeRetrieval(Session& session, const TextRequest& request) {
   std::string_view keys = request.keys;
   const bool alone = request.key.data() + request.key.size() == keys.data() + keys.size();
   if (alone) {  // as usual
-    ServeKey(session, session.store().MakeKey(request.key), retrieval);
+    ServeKey(session, session.KeyOf(request.key), retrieval, IsObserved(session));
     session.out().Append(kEnd);
     return;
   }

@@ -255,7 +255,7 @@ std::optional<size_t> ServeStore(Session& session, const TextRequest& request,
     SwallowBody(session, request, Refuse(session, request, job, StoreStatus::kTooLarge));
     return 0;
   }
-  const storage::Key key = store.MakeKey(job.key.bytes());
+  const storage::Key key = session.KeyOf(job.key.bytes());
   if (complete) {
     if (body[request.body_bytes] != '\r' || body[request.body_bytes + 1] != '\n') {
       RefuseChunk(session, request);

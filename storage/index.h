@@ -27,8 +27,7 @@ namespace cairn::storage {
 /// more than two lines. Because the tag includes the bits that split, growth never looks at an
 /// item. A miss touches one line nearly always, about 11 bytes an entry are used.
 ///
-/// Thread-compatible, but for Prefetch, the guesses, Look, bytes() and bucket_count(), which are
-/// thread-safe.
+/// Thread-compatible, but for searches, Look, bytes() and bucket_count(), which are thread-safe.
 class Index {
  public:
   struct Line {
@@ -43,34 +42,39 @@ class Index {
                                                        bool lock_memory);
   ~Index();
 
-  void Prefetch(uint64_t hash) const {
-    PrefetchLine(&lines_[index_entry::BucketOf(hash, bucket_count())]);
+  /// How far a search that does not wait for memory has come: the line to look into next.
+  struct Search {
+    const Line* own;                  ///< where the hash belongs
+    const SpillTable::Line* spilled;  ///< not null: this one of its chain
+  };
+  /// Asks for the memory of the first line.
+  Search BeginSearch(uint64_t hash) const {
+    const Line* const own = LineOf(hash);
+    PrefetchLine(own);
+    return {own, nullptr};
   }
-
-  /// Calls `visit` for places that an item of `hash` may have. True when it may be among the
-  /// entries that are not in their own line as well, whose line is prefetched then. Without a lock:
-  /// what it reads may be half a change, so the places are good for guesses only.
-  template <typename Visit>
-  bool Guess(uint64_t hash, const Visit& visit) const {
+  /// Looks into the line that was asked for: `*place` is one that an item of `hash` may have, or 0.
+  /// True when the search goes on in a line that is asked for then. Without a lock: what it reads
+  /// may be half a change, so that only who knows that there was none meanwhile has more than a
+  /// guess.
+  bool ContinueSearch(Search* search, uint64_t hash, Place* place) const {
     const uint64_t tag = index_entry::TagOf(hash);
-    const Line* const line = LineOf(hash);
-    index_entry::GuessIn(line->entries, tag, visit);
-    if (!MayBeSpilled(*line, tag)) return false;
-    spill_.Prefetch(hash);
+    const bool in_own = search->spilled == nullptr;
+    *place = index_entry::GuessIn(in_own ? search->own->entries : search->spilled->entries, tag);
+    if (*place != 0 || (in_own && !MayBeSpilled(*search->own, tag))) return false;
+    search->spilled = in_own ? spill_.Peek(hash) : spill_.PeekNext(*search->spilled);
+    if (search->spilled == nullptr) return false;
+    PrefetchLine(search->spilled);
     return true;
   }
-  /// The same for the entries that are not in their own line.
-  template <typename Visit>
-  void GuessSpilled(uint64_t hash, const Visit& visit) const {
-    spill_.Guess(hash, visit);
-  }
+  /// What a search looks into at most: a chain that changes may lead it astray.
+  static constexpr int kMostLines = 8;
 
   /// Calls `matches(place)` for the places that items of `hash` may have until it returns true.
   /// False: gave up half-way. Without a lock: what it reads may be half a change, so that only who
   /// knows that there was none meanwhile has seen all.
   template <typename Matches>
   __attribute__((always_inline)) bool Look(uint64_t hash, const Matches& matches) const {
-    constexpr int kMostLines = 8;  // a chain that changes may go astray
     const uint64_t tag = index_entry::TagOf(hash);
     const Line* const own = LineOf(hash);
     const uint64_t* entries = own->entries;

@@ -75,13 +75,21 @@ class Shard {
         std::unique_ptr<GhostTable> ghosts);
 
   // See Store::Prefetch. Without the lock.
-  void PrefetchLines(const Key& key) const { index_->Prefetch(key.hash); }
-  /// True when PrefetchSpilled may have something to add.
-  bool PrefetchItem(const Key& key) const {
-    return index_->Guess(key.hash, [this](Place place) { PrefetchSlot(place); });
+  struct Search {
+    Key* key;
+    const Shard* shard;
+    Index::Search in_index;
+  };
+  Search BeginSearch(Key* key) const {
+    key->seen_version = version_.Begin();
+    return {key, this, index_->BeginSearch(key->hash)};
   }
-  void PrefetchSpilled(const Key& key) const {
-    index_->GuessSpilled(key.hash, [this](Place place) { PrefetchSlot(place); });
+  /// Asks for the item, or for the line of the index that it may be in: then true.
+  bool ContinueSearch(Search* search) const {
+    Key* const key = search->key;
+    const bool more = index_->ContinueSearch(&search->in_index, key->hash, &key->seen_place);
+    if (key->seen_place != 0) PrefetchSlot(key->seen_place);
+    return more;
   }
 
   FetchStatus Fetch(const Key& key, const FetchOptions& options, Time now, Visitor visit);
@@ -154,10 +162,9 @@ class Shard {
   /// An item as it is seen without the lock.
   struct Glimpse {
     uint64_t version;
-    Place place;   ///< of what may be the item; 0: nothing is known
-    ItemRef item;  ///< its copy
+    Place place;  ///< of what may be the item; 0: nothing is known
     ClassId class_id;
-    alignas(16) char bytes[kMostGlimpsed + 16];  // LoadWords copies too much
+    alignas(16) char copy[kMostGlimpsed + 32];  // LoadWords copies too much
   };
   enum class Sight : uint8_t { kNothing, kItem, kUnclear };
   /// What Put and Link do about the item met.
@@ -262,8 +269,8 @@ class Shard {
   /// written for this fetch. kNothing: there is none. kUnclear: only the lock will tell.
   Sight Look(const Key& key, const FetchOptions& options, Time now, Glimpse* glimpse) const;
   /// True when this fetch has nothing to write to the item.
-  bool MayOnlyRead(const ItemGlance& glance, Place place, const FetchOptions& options,
-                   Time now) const;
+  bool MayOnlyRead(const ItemGlance& glance, const PageInfo& page, const FetchOptions& options,
+                   uint32_t now_seconds) const;
   FetchStatus FetchLocked(const Key& key, const FetchOptions& options, Time now, Visitor visit,
                           const Glimpse& glimpse);
   void FetchItem(Place place, const FetchOptions& options, Time now, Visitor visit) CAIRN_LOCKED;
@@ -440,22 +447,30 @@ class Shard {
 #undef CAIRN_LOCKED
 };
 
-inline ItemView Shard::MakeView(ItemRef item, ClassId class_id, Time now, Pieces value) const {
+__attribute__((always_inline)) inline ItemView Shard::MakeView(ItemRef item, ClassId class_id,
+                                                               Time now, Pieces value) const {
+  // Read before anything is written, so that a compiler knows it to stay the same.
+  const std::string_view key = item.key();
+  const uint64_t value_bytes = item.value_bytes();
+  const uint64_t cas = item.cas();
+  const uint32_t client_flags = item.client_flags();
+  const uint8_t marks = item.marks();
+  const uint32_t access = item.access();
   const Expiry expiry = DecodeExpiry(item.expiry());
   return {
-      .key = item.key(),
+      .key = key,
       .value = value,
-      .value_bytes = item.value_bytes(),
-      .cas = item.cas(),
-      .client_flags = item.client_flags(),
+      .value_bytes = value_bytes,
+      .cas = cas,
+      .client_flags = client_flags,
       .class_id = class_id,
       .expiry = expiry,
       .expiry_before = expiry,
-      .fetched_before = item.has(kFetched),
-      .key_is_binary = item.has(kKeyBinary),
-      .stale = item.has(kStale),
+      .fetched_before = (marks & kFetched) != 0,
+      .key_is_binary = (marks & kKeyBinary) != 0,
+      .stale = (marks & kStale) != 0,
       .now = now,
-      .access_seconds = item.access(),
+      .access_seconds = access,
       .overhead_bytes = shared_->accounted_overhead,
   };
 }

@@ -1,17 +1,30 @@
 // Shard: fetching. Nearly every fetch is done without the lock: it changes nothing, and what it
 // copied was there at once (see version.h). The lock is for what the fetch has to write, for large
 // values, and for whoever was disturbed.
+#include <cstring>
+
 #include "storage/shard.h"
 
 namespace cairn::storage {
 namespace {
 
+/// Keys are short: comparing them here costs less than calling memcmp does.
+bool SameBytes(const char* a, const char* b, size_t bytes) {
+  constexpr size_t kWord = sizeof(uint64_t);
+  if (bytes < kWord) return std::memcmp(a, b, bytes) == 0;
+  const size_t last = bytes - kWord;
+  for (size_t at = 0; at < last; at += kWord) {
+    if (LoadAt<uint64_t>(a + at) != LoadAt<uint64_t>(b + at)) return false;
+  }
+  return LoadAt<uint64_t>(a + last) == LoadAt<uint64_t>(b + last);
+}
+
 uint32_t Seconds(Time now) { return static_cast<uint32_t>(now.ms / 1000); }
 
 }  // namespace
 
-inline bool Shard::MayOnlyRead(const ItemGlance& glance, Place place, const FetchOptions& options,
-                               Time now) const {
+inline bool Shard::MayOnlyRead(const ItemGlance& glance, const PageInfo& page,
+                               const FetchOptions& options, uint32_t now_seconds) const {
   if (glance.has(kChained) || options.touch.has_value() || options.recache_below_ms.has_value()) {
     return false;
   }
@@ -19,45 +32,48 @@ inline bool Shard::MayOnlyRead(const ItemGlance& glance, Place place, const Fetc
   if (!options.count_access) return true;
   // All that TouchAccess would write is there already.
   return glance.hits() == kMaxHits && glance.has(kFetched) &&
-         ((Seconds(now) - glance.access()) & kAccessMask) < kAccessGrainSeconds &&
-         (LoadRacy(InfoOf(place).queue) != kMain || (main_hit_.load(std::memory_order_relaxed) &&
-                                                     !main_idle_.load(std::memory_order_relaxed)));
+         ((now_seconds - glance.access()) & kAccessMask) < kAccessGrainSeconds &&
+         (LoadRacy(page.queue) != kMain || (main_hit_.load(std::memory_order_relaxed) &&
+                                            !main_idle_.load(std::memory_order_relaxed)));
 }
 
 // What this reads may be changing. Only its result says whether that was so.
-inline Shard::Sight Shard::Look(const Key& key, const FetchOptions& options, Time now,
-                                Glimpse* glimpse) const {
+__attribute__((always_inline)) inline Shard::Sight Shard::Look(const Key& key,
+                                                               const FetchOptions& options,
+                                                               Time now, Glimpse* glimpse) const {
   glimpse->place = 0;
   glimpse->version = version_.Begin();
   if (Version::IsChanging(glimpse->version) ||
       now.ms >= flush_at_ms_.load(std::memory_order_relaxed)) {
     return Sight::kUnclear;
   }
+  const uint32_t now_seconds = Seconds(now);
   Sight sight = Sight::kNothing;
-  const bool looked = index_->Look(
-      key.hash, [&](Place place) __attribute__((always_inline)) {
-        const char* const slot = At(place);
-        const ItemGlance glance(slot);
-        if (glance.key_bytes() != key.bytes.size()) return false;
-        sight = Sight::kUnclear;
-        glimpse->place = place;
-        const ExpiryCode expiry = glance.expiry();
-        if (expiry != kExpiryNever && ExpiryPassed(expiry, PassedCode(now))) {
-          glimpse->place = 0;  // it is to be removed
-          return true;
-        }
-        const size_t bytes = glance.slot_bytes_used();
-        if (bytes > kMostGlimpsed || !MayOnlyRead(glance, place, options, now)) return true;
-        glimpse->item = ItemRef(glimpse->bytes);
-        LoadWords(slot, glimpse->item.slot(), bytes);
-        if (glimpse->item.key() != key.bytes) {
-          sight = Sight::kNothing;
-          return false;
-        }
-        glimpse->class_id = LoadRacy(InfoOf(place).class_id);
-        sight = Sight::kItem;
-        return true;
-      });
+  const auto matches = [&](Place place) __attribute__((always_inline)) {
+    const char* const slot = At(place);
+    const ItemGlance glance(slot);
+    if (glance.key_bytes() != key.bytes.size()) return false;
+    sight = Sight::kUnclear;
+    glimpse->place = place;
+    const ExpiryCode expiry = glance.expiry();
+    if (expiry != kExpiryNever && ExpiryPassed(expiry, PassedCode(now))) {
+      glimpse->place = 0;  // it is to be removed
+      return true;
+    }
+    const size_t bytes = glance.slot_bytes_used();
+    const PageInfo& page = InfoOf(place);
+    if (bytes > kMostGlimpsed || !MayOnlyRead(glance, page, options, now_seconds)) return true;
+    LoadWords(slot, glimpse->copy, bytes);
+    if (!SameBytes(ItemRef(glimpse->copy).key().data(), key.bytes.data(), key.bytes.size())) {
+      sight = Sight::kNothing;
+      return false;
+    }
+    glimpse->class_id = LoadRacy(page.class_id);
+    sight = Sight::kItem;
+    return true;
+  };
+  const bool seen = key.seen_place != 0 && key.seen_version == glimpse->version;
+  const bool looked = (seen && matches(key.seen_place)) || index_->Look(key.hash, matches);
   return looked && version_.StillIs(glimpse->version) ? sight : Sight::kUnclear;
 }
 
@@ -65,7 +81,7 @@ FetchStatus Shard::Fetch(const Key& key, const FetchOptions& options, Time now, 
   Glimpse glimpse;
   const Sight sight = Look(key, options, now, &glimpse);
   if (sight == Sight::kItem) {
-    const ItemRef item = glimpse.item;
+    const ItemRef item(glimpse.copy);
     const std::string_view value(item.inline_value(), item.inline_bytes());
     ItemView view = MakeView(item, glimpse.class_id, now, {&value, 1});
     view.lost = options.lease && item.has(kTokenSent);

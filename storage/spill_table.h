@@ -90,14 +90,14 @@ __attribute__((always_inline)) inline const uint64_t* FindIn(const uint64_t* ent
   return nullptr;
 }
 
-/// Calls `visit` for the places that entries with `tag` have, perhaps: entries may change
-/// meanwhile.
-template <typename Visit>
-void GuessIn(const uint64_t (&entries)[kPerLine], uint64_t tag, const Visit& visit) {
-  FindIn(entries, tag, [&visit](Place place) {
-    visit(place);
-    return false;
+/// The place that an entry with `tag` has, perhaps, for entries may change meanwhile; 0: none.
+inline Place GuessIn(const uint64_t* entries, uint64_t tag) {
+  Place guess = 0;
+  FindIn(entries, tag, [&guess](Place place) {
+    guess = place;
+    return true;
   });
+  return guess;
 }
 
 }  // namespace index_entry
@@ -111,7 +111,7 @@ void ShrinkCharged(MemoryRegion* region, uint64_t bytes, PagePool* pool);
 inline constexpr size_t kIndexStepBytes = size_t{32} << 10;
 
 /// Where an Index keeps the entries that found their line full: linear hashing with chains of
-/// lines. Thread-compatible, but for Prefetch, Guess and the peeks, which are thread-safe.
+/// lines. Thread-compatible, but for the peeks, which are thread-safe.
 class SpillTable {
  public:
   struct Line {
@@ -122,13 +122,6 @@ class SpillTable {
 
   absl::Status Init(PagePool* pool, uint64_t max_bytes, bool lock_memory);
 
-  void Prefetch(uint64_t hash) const { PrefetchLine(&FirstLine(hash)); }
-  /// Calls `visit` for places that the first line of the chain of `hash` names. A guess, as
-  /// Index::Guess.
-  template <typename Visit>
-  void Guess(uint64_t hash, const Visit& visit) const {
-    index_entry::GuessIn(FirstLine(hash).entries, index_entry::TagOf(hash), visit);
-  }
   /// The lines of the chain of `hash`, or what looks like it while it changes.
   const Line* Peek(uint64_t hash) const { return &FirstLine(hash); }
   const Line* PeekNext(const Line& line) const {

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <random>
 #include <string>
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/synchronization/mutex.h"
 #include "storage/shard.h"
 
@@ -225,7 +225,7 @@ std::span<char> Reservation::WritableAt(uint64_t offset) {
 
 // --- Store
 
-Store::Store() = default;
+Store::Store(uint64_t hash_seed) : hash_(hash_seed) {}
 Store::~Store() = default;
 
 absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
@@ -250,7 +250,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
   while (reserve >> place_shift >= uint64_t{1} << kPlaceBits) ++place_shift;
   const uint32_t page_bytes = ChoosePageBytes(config.memory_limit_bytes);
 
-  auto store = std::unique_ptr<Store>(new Store());
+  auto store = std::unique_ptr<Store>(new Store(config.hash_seed));
   store->impl_ = std::make_unique<Impl>(
       config, SizeClasses(page_bytes, config.growth_factor, uint32_t{1} << place_shift));
   Impl& impl = *store->impl_;
@@ -282,16 +282,18 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Create(const Config& given) {
   return store;
 }
 
-Key Store::MakeKey(std::string_view bytes) const { return {bytes, impl_->shared.hash(bytes)}; }
-
-void Store::Prefetch(std::span<const Key> keys) const {
+void Store::Prefetch(std::span<Key> keys) const {
   // Each round looks at what the one before has asked for.
-  for (const Key& key : keys) impl_->ShardOf(key).PrefetchLines(key);
-  absl::InlinedVector<const Key*, kPrefetchedKeys> spilled;
-  for (const Key& key : keys) {
-    if (impl_->ShardOf(key).PrefetchItem(key)) spilled.push_back(&key);
+  std::array<Shard::Search, kPrefetchedKeys> searches;
+  size_t count = 0;
+  for (Key& key : keys) searches[count++] = impl_->ShardOf(key).BeginSearch(&key);
+  for (int lines = 0; count != 0 && lines < Index::kMostLines; ++lines) {
+    size_t unfinished = 0;
+    for (Shard::Search& search : std::span(searches).first(count)) {
+      if (search.shard->ContinueSearch(&search)) searches[unfinished++] = search;
+    }
+    count = unfinished;
   }
-  for (const Key* const key : spilled) impl_->ShardOf(*key).PrefetchSpilled(*key);
 }
 
 uint64_t Store::AccountedBytes(size_t key_bytes, uint32_t client_flags,

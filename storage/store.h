@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "storage/hash.h"
 #include "storage/store_stats.h"
 #include "storage/time.h"
 
@@ -28,6 +29,11 @@ inline constexpr size_t kMaxKeyBytes = 250;
 struct Key {
   std::string_view bytes;
   uint64_t hash = 0;
+
+  // The store's own: where Prefetch has seen what may be the item, and the version that its shard
+  // had. While that has not changed, a fetch need not search again.
+  uint64_t seen_place = 0;  ///< 0: nothing was seen
+  uint64_t seen_version = 0;
 };
 
 struct Config {
@@ -252,11 +258,12 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   /// REQUIRES: 1 <= bytes.size() <= kMaxKeyBytes.
-  Key MakeKey(std::string_view bytes) const;
+  Key MakeKey(std::string_view bytes) const { return {bytes, hash_(bytes)}; }
 
   /// Starts loading the memory that operations on `keys` will touch, for all of them at once, so
-  /// that its latencies overlap; to be called shortly before.
-  void Prefetch(std::span<const Key> keys) const;
+  /// that its latencies overlap; to be called shortly before. What is seen on the way is noted in
+  /// the keys. REQUIRES: keys.size() <= kPrefetchedKeys.
+  void Prefetch(std::span<Key> keys) const;
   /// What so many keys touch fits the nearest cache, along with what serving them does.
   static constexpr size_t kPrefetchedKeys = 32;
 
@@ -327,7 +334,8 @@ class Store {
   absl::Status CheckInvariants() const;
 
  private:
-  Store();
+  explicit Store(uint64_t hash_seed);
+  const KeyedHash hash_;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -81,26 +81,21 @@ __attribute__((no_sanitize("thread"))) T LoadRacy(const T& from) {
   return value;
 }
 
-/// Copies at least `bytes`, at most 15 more, by loads of which only each word is whole. Vectors may
+/// Copies at least `bytes`, at most 31 more, by loads of which only each word is whole. Vectors may
 /// be torn between their words, as the copy may be between the loads: only who finds the version
 /// unchanged has copied what was there.
 __attribute__((no_sanitize("thread"))) inline void LoadWords(const char* from, char* to,
                                                              size_t bytes) {
-  const auto copy =
-      [](const char* source, char* target) __attribute__((no_sanitize("thread"), always_inline)) {
+  const auto copy = [ from, to ](size_t at) __attribute__((no_sanitize("thread"), always_inline)) {
     // Through a vector that need not be aligned: one load and one store.
     uint64_t block __attribute__((vector_size(16)));
-    __builtin_memcpy(&block, source, sizeof block);
-    __builtin_memcpy(target, &block, sizeof block);
+    __builtin_memcpy(&block, from + at, sizeof block);
+    __builtin_memcpy(to + at, &block, sizeof block);
   };
-  const char* const end = from + bytes;
-  for (; from + 64 <= end; from += 64, to += 64) {
-    copy(from, to);
-    copy(from + 16, to + 16);
-    copy(from + 32, to + 32);
-    copy(from + 48, to + 48);
+  for (size_t at = 0; at < bytes; at += 32) {
+    copy(at);
+    copy(at + 16);
   }
-  for (; from < end; from += 16, to += 16) copy(from, to);
 }
 
 }  // namespace cairn::storage

@@ -154,7 +154,7 @@ class Churn {
       ++wrong;
     }
   }
-  void Read(const Key& key, unsigned n, Time now, bool pin) {
+  void Read(Key key, unsigned n, Time now, bool pin) {
     std::string value;
     Pin held;
     std::vector<std::string_view> pieces;
