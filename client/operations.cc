@@ -70,6 +70,54 @@ ResultImpl Operations::RefuseStore(const StoreRequest& stored, absl::Status why,
   return result;
 }
 
+// The parts of one wave of a bulk call, with a writer each; several of a server, where requests
+// differ in kind.
+class Operations::Wave {
+ public:
+  Wave(const Operations* operations, Call* call, bool is_read)
+      : operations_(*operations), call_(*call), is_read_(is_read) {}
+
+  void Begin(size_t places) {
+    first_part_ = static_cast<uint32_t>(call_.parts.size());
+    writer_of_.assign(places, kNoWriter);
+    writers_.clear();
+  }
+  // Of the part that collects what has this place, or, with `alone`, of one for that value only.
+  uint32_t WriterFor(size_t place, uint16_t server, AnswerShape shape, const StoreRequest* alone) {
+    if (writer_of_[place] != kNoWriter && alone == nullptr) return writer_of_[place];
+    const auto writer = static_cast<uint32_t>(writers_.size());
+    Part& part = call_.AddPart(server, shape, is_read_);
+    // Classic text does not tell errors and nothing else.
+    const Dialect dialect = operations_.DialectOf(server);
+    if (part.shape == AnswerShape::kQuiet && dialect != Dialect::kMeta &&
+        dialect != Dialect::kBinary) {
+      part.shape = AnswerShape::kWord;
+    }
+    if (alone != nullptr) part.item_bytes = operations_.ItemBytes(*alone);
+    writers_.push_back(operations_.WriterFor(&part));
+    // What comes after a value that is alone stays behind it.
+    writer_of_[place] = alone != nullptr ? kNoWriter : writer;
+    return writer;
+  }
+  RequestWriter& operator[](uint32_t writer) { return writers_[writer]; }
+  uint32_t PartOf(uint32_t writer) const { return first_part_ + writer; }
+  void End() {
+    for (RequestWriter& writer : writers_) writer.End();
+  }
+  bool empty() const { return writers_.empty(); }
+  void TrimRequests() {
+    for (size_t i = first_part_; i < call_.parts.size(); ++i) call_.parts[i].TrimRequests();
+  }
+
+ private:
+  const Operations& operations_;
+  Call& call_;
+  const bool is_read_;
+  uint32_t first_part_ = 0;
+  std::vector<uint32_t> writer_of_;
+  std::vector<RequestWriter> writers_;
+};
+
 // `route(begin, chosen)` says where the keys from `begin` on have their place: a server, plus the
 // number of all servers for each kind of request before its own. It returns how many kinds there
 // are.
@@ -83,67 +131,45 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
   call.codec = codec_;
   const size_t servers = router_.servers().size();
   std::vector<uint16_t> chosen;
-  std::vector<uint32_t> writer_of;
-  std::vector<RequestWriter> writers;
+  Wave wave(this, &call, is_read);
   size_t wave_keys = kFirstWaveKeys;
   for (size_t begin = 0; begin < count;) {
     chosen.resize(std::min(wave_keys, count - begin));
     const size_t kinds = route(begin, std::span(chosen));
-    writer_of.assign((kinds + 1) * servers, kNoWriter);  // the last kind deletes
-    writers.clear();
-    const auto first_part = static_cast<uint32_t>(call.parts.size());
+    wave.Begin((kinds + 1) * servers);  // the last kind deletes
     size_t wave_bytes = 0;
     size_t used = 0;
     for (; used < chosen.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
-      size_t place = chosen[used];
-      const auto server = static_cast<uint16_t>(place % servers);
+      const auto server = static_cast<uint16_t>(chosen[used] % servers);
       absl::Status refused = check(i);
       if (stored != nullptr && refused.ok() && Refuses(server, *stored)) {
         refused = router_.servers()[server]->TooLarge();
       }
-      bool deletes = false;
       if (!refused.ok()) {
-        deletes = stored != nullptr && IsToDelete(*stored, refused);
+        const bool deletes = stored != nullptr && IsToDelete(*stored, refused);
         result.Refuse(i, std::move(refused));
         if (!deletes) continue;
-        place = kinds * servers + server;
-      }
-      // What only its connection may find to be too large is a part of its own, to be taken back.
-      const bool alone = stored != nullptr && !deletes && MayBeRefused(server, *stored);
-      uint32_t writer_of_its_own = kNoWriter;
-      uint32_t& writer = alone ? writer_of_its_own : writer_of[place];
-      if (writer == kNoWriter) {
-        writer = static_cast<uint32_t>(writers.size());
-        Part& part = call.AddPart(server, deletes ? AnswerShape::kWord : shape, is_read);
-        // Classic text does not tell errors and nothing else.
-        const Dialect dialect = DialectOf(server);
-        if (part.shape == AnswerShape::kQuiet && dialect != Dialect::kMeta &&
-            dialect != Dialect::kBinary) {
-          part.shape = AnswerShape::kWord;
-        }
-        if (alone) {
-          part.item_bytes = ItemBytes(*stored);
-          writer_of[place] = kNoWriter;  // what comes later for this server stays behind it
-        }
-        writers.push_back(WriterFor(&part));
-      }
-      if (deletes) {
-        writers[writer].Delete(stored->key, static_cast<uint32_t>(i));
+        const size_t place = kinds * servers + server;
+        const uint32_t writer = wave.WriterFor(place, server, AnswerShape::kWord, nullptr);
+        wave[writer].Delete(stored->key, static_cast<uint32_t>(i));
         wave_bytes += stored->key.size();
         continue;
       }
-      call.answers[i].part = first_part + writer;
-      wave_bytes += write(writers[writer], static_cast<uint32_t>(i));
+      // What only its connection may find to be too large is a part of its own, to be taken back.
+      const bool alone = stored != nullptr && MayBeRefused(server, *stored);
+      const uint32_t writer = wave.WriterFor(chosen[used], server, shape, alone ? stored : nullptr);
+      call.answers[i].part = wave.PartOf(writer);
+      wave_bytes += write(wave[writer], static_cast<uint32_t>(i));
     }
     begin += used;
     // Of large values no wave has as many keys.
     wave_keys = used == chosen.size() ? std::min(wave_keys * 2, kWaveKeysMax) : kFirstWaveKeys;
-    for (RequestWriter& writer : writers) writer.End();
-    if (writers.empty()) continue;
+    wave.End();
+    if (wave.empty()) continue;
     if (run == nullptr) {
       if (begin == count) break;
-      for (size_t i = first_part; i < call.parts.size(); ++i) call.parts[i].TrimRequests();
+      wave.TrimRequests();
       call.wave_ends.push_back(call.parts.size());
     } else if (!run(call)) {
       // What was not begun shares the fate of what was not finished.

@@ -96,6 +96,7 @@ class Operations {
                      const std::function<size_t(RequestWriter&, uint32_t)>& write);
 
  private:
+  class Wave;
   absl::Status Encode(StoreRequest* request, std::string* room) const;
   Dialect DialectOf(uint16_t server) const { return router_.servers()[server]->dialect(); }
   RequestWriter WriterFor(Part* part) const {
