@@ -2,7 +2,6 @@
 // requests.h.
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <string_view>
 
 #include "client/binary_wire.h"

@@ -177,12 +177,6 @@ LineEnd FindLine(std::string_view input) {
   return {LineSearch::kFound, line, length + 1};
 }
 
-std::string_view LastToken(std::string_view line) {
-  while (line.ends_with(' ')) line.remove_suffix(1);
-  const size_t space = line.rfind(' ');
-  return space == std::string_view::npos ? line : line.substr(space + 1);
-}
-
 TextRequest ParseTextLine(std::string_view line, size_t raw_bytes) {
   TextRequest request;
   if (raw_bytes < kMinRawLineBytes) {

@@ -51,6 +51,10 @@ inline std::string_view NextToken(std::string_view* rest) {
 }
 
 /// The last token of a line; empty when there is none.
-std::string_view LastToken(std::string_view line);
+inline std::string_view LastToken(std::string_view line) {
+  while (line.ends_with(' ')) line.remove_suffix(1);
+  const size_t space = line.rfind(' ');
+  return space == std::string_view::npos ? line : line.substr(space + 1);
+}
 
 }  // namespace cairn::protocol
