@@ -109,7 +109,6 @@ class Sessions(WithCertificates):
         server = self.start()
         client = self.plain(server.port)
         client.send(b"this is no handshake\r\n")
-        client.half_close()
         client.read_all()
         self.turned_away(server.port, context=ssl.create_default_context())  # does not trust the certificate
         connection = self.connect(server.port)

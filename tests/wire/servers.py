@@ -114,7 +114,12 @@ class Client:
         self.sock.sendall(data)
 
     def half_close(self):
-        self.sock.shutdown(socket.SHUT_WR)
+        """Sends no more. A peer that has already hung up is for the read that follows to find."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
 
     def close(self):
         self.sock.close()
