@@ -2,8 +2,10 @@
 // that makes no sense does to them.
 #include "cairn/lease.h"
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/escaping.h"
@@ -363,6 +365,43 @@ TEST_CASE("answers to leased reads are believed only if they make sense", "[clie
     CHECK(got.ok() == each.good);
     if (!each.good) CHECK(got.status().code() == absl::StatusCode::kDataLoss);
   }
+}
+
+// One of the callers does the reading for all of them: it is still writing down answers when others
+// whose time is up look at what they have.
+TEST_CASE("callers of leases leave while their answers arrive", "[client]") {
+  ServerProcess server("cairnd");
+  const auto client = Connect(server.server());
+  std::vector<std::string> names;
+  for (int i = 0; i < 3000; ++i) names.push_back("k" + std::to_string(i));
+  const std::vector<std::string_view> keys(names.begin(), names.end());
+  std::vector<SetItem> items;
+  for (const std::string_view key : keys) items.push_back({key, "v"});
+  REQUIRE(client->SetAll(items).ok());
+  REQUIRE(client->InvalidateMulti(keys, absl::Minutes(5)).size() == keys.size());
+  const absl::Time begin = absl::Now();
+  REQUIRE(client->GetMultiWithLease(keys)[0].ok());
+  const absl::Duration whole = absl::Now() - begin;  // so that times run out in the midst of it
+  std::atomic<int> wrong{0};
+  std::atomic<int> in_time{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 30; ++i) {
+        LeaseOptions options;
+        options.timeout = t == 0 ? absl::Seconds(60) : whole * (i + 1) / 10;
+        for (const auto& item : client->GetMultiWithLease(keys, options)) {
+          const bool right = item.ok() ? item->stale && item->value == "v"
+                                       : t > 0 && absl::IsDeadlineExceeded(item.status());
+          wrong += right ? 0 : 1;
+          in_time += item.ok() ? 1 : 0;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(in_time >= 30 * 3000);
 }
 
 TEST_CASE("a lease's answer that is lost is not asked for twice", "[client]") {
