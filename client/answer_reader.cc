@@ -295,7 +295,7 @@ AnswerReader::Result AnswerReader::AnswerNext(AnswerState state) {
 }
 
 AnswerReader::Result AnswerReader::AfterLastKey() {
-  return dialect_ == Dialect::kMeta ? Result::kNeedMore : Result::kDone;
+  return dialect_ == Dialect::kMeta && part_->ends_with_mn ? Result::kNeedMore : Result::kDone;
 }
 
 AnswerReader::Result AnswerReader::OnWord(std::string_view line) {

@@ -68,7 +68,7 @@ size_t Part::Clear() {
   lines.clear();
   errors.clear();
   operation = Operation::kAskServer;
-  is_read = sent = sent_again = spoke_meta = stores_large = false;
+  is_read = sent = sent_again = spoke_meta = ends_with_mn = stores_large = false;
   opaque = quiet_keys = 0;
   item_bytes = 0;
   overruled = absl::OkStatus();

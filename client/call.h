@@ -103,14 +103,19 @@ struct Part {
   bool is_read = false;
   bool sent = false;  ///< Begun to be, at least.
   bool sent_again = false;
-  bool spoke_meta = false;  ///< `meta` was sent.
-  /// A value among those that it stores has kLargeFrom bytes or more, and may be too large.
+  bool spoke_meta = false;    ///< `meta` was sent.
+  bool ends_with_mn = false;  ///< `meta` does: its answers are followed by MN.
+  /// An item among those that it stores has more than kTakenByAll bytes, and may be too large.
   bool stores_large = false;
   /// Bytes of key and value when it stores that one and nothing else; 0 otherwise.
   size_t item_bytes = 0;
   /// Not ok: what it stored was too large, and this is what its caller is told. It deletes instead.
   absl::Status overruled;
-  static constexpr size_t kLargeFrom = 4096;
+  /// What counts besides key and value: memcached's header where pointers are short and CAS is off,
+  /// and CRLF. Usually it is more, and the server says no to the few bytes of difference itself.
+  static constexpr size_t kItemOverheadMin = 32 + 2;
+  /// So many bytes of key and value no server refuses, since no limit is below 1,024.
+  static constexpr size_t kTakenByAll = 1024 - kItemOverheadMin;
   /// The requests in either dialect. Reads have the text only, which every server takes. With
   /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the
   /// number of keys before it more.

@@ -69,9 +69,7 @@ void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
     asks_for_limit_ = false;
     if (ending == Ending::kAnswered) {
       server_->LearnLimit(part->lines, now);
-    } else if (ending == Ending::kCancelled) {
-      server_->GiveUpLimitQuestion();
-    } else {
+    } else if (ending != Ending::kCancelled) {
       server_->FailLimitQuestion(now);
     }
     return call->Unref();
@@ -188,14 +186,17 @@ void Connection::StartBatch(Clock::time_point now) {
       continue;
     }
     if (use_meta && part->stores_large) {
-      if (AwaitsLimit()) {
+      if (AwaitsLimit(now)) {
         queue_.push_front(part);
         break;
       }
       if (server_->Refuses(part->item_bytes) && !Overrule(part, now)) continue;
     }
     // A part with both forms is read by the one that was sent.
-    if (!use_meta) part->meta.clear();
+    if (!use_meta) {
+      part->meta.clear();
+      part->ends_with_mn = false;
+    }
     part->sent = true;
     part->spoke_meta = use_meta;
     sending_.push_back({part, request.view()});
@@ -209,9 +210,10 @@ void Connection::StartBatch(Clock::time_point now) {
 
 // What may be too large is kept back until the server has said how much it takes: once, until a
 // connection is made again, and of servers only that speak the meta protocol, since proxies may
-// hang up on the question. While another connection asks, nothing is kept back.
-bool Connection::AwaitsLimit() {
-  if (!asks_for_limit_ && server_->ClaimLimitQuestion()) AskForLimit();
+// hang up on the question. While another connection asks, this one asks, too: that is simpler than
+// to wait for it.
+bool Connection::AwaitsLimit(Clock::time_point now) {
+  if (!asks_for_limit_ && server_->limit_question_due(now)) AskForLimit();
   return asks_for_limit_;
 }
 
@@ -463,7 +465,7 @@ void Connection::Break(const absl::Status& why, Clock::time_point now) {
   pending.swap(pending_);
   // Values stay that were complete when the peer went away: each names its key. Of a stream that
   // made no sense nothing is believed, and of a part that ends with MN nothing before that came.
-  if (!pending.empty() && (!server_failed || !pending.front().part->meta.empty())) {
+  if (!pending.empty() && (!server_failed || pending.front().part->ends_with_mn)) {
     Part& front = *pending.front().part;
     for (const Part::Key& key : front.keys)
       front.call->answers[key.answer].state = AnswerState::kPending;

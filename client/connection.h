@@ -118,7 +118,7 @@ class Connection {
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
   void StartBatch(Clock::time_point now);
-  bool AwaitsLimit();
+  bool AwaitsLimit(Clock::time_point now);
   void AskForLimit();
   bool Overrule(Part* part, Clock::time_point now);
   void Write(Clock::time_point now);

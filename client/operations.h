@@ -123,7 +123,7 @@ class Operations {
   // question.
   bool MayBeRefused(uint16_t server, const StoreRequest& stored) const {
     const Dialect dialect = DialectOf(server);
-    return stored.value.size() >= Part::kLargeFrom &&
+    return ItemBytes(stored) > Part::kTakenByAll &&
            (dialect == Dialect::kMeta || dialect == Dialect::kUnknown) &&
            !router_.servers()[server]->limit_answered();
   }

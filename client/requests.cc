@@ -106,6 +106,7 @@ void BecomeDelete(Part* part) {
   const std::string key(set.substr(0, set.find(' ')));
   part->meta.clear();
   part->meta.Append("md ").Append(key).Append(" q\r\nmn\r\n");
+  part->ends_with_mn = true;
   part->shape = AnswerShape::kQuiet;
   part->success = "DELETED";
 }
@@ -148,12 +149,12 @@ void RequestWriter::ReadAndTouch(std::string_view key, int64_t exptime, uint32_t
 void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
   const StoreWords words = WordsOf(request.verb);
   part_->operation = words.operation;
-  if (request.value.size() >= Part::kLargeFrom) part_->stores_large = true;
+  const size_t item_bytes = prefix_.size() + request.key.size() + request.value.size();
+  if (item_bytes > Part::kTakenByAll) part_->stores_large = true;
   if (dialect_ == Dialect::kBinary) return BinaryStore(request, answer);
   const int64_t exptime = Capped(request.exptime);
   const bool quiet = part_->shape == AnswerShape::kQuiet;
-  const size_t bytes =
-      prefix_.size() + request.key.size() + request.value.size() + kOverheadBytesMax;
+  const size_t bytes = item_bytes + kOverheadBytesMax;
   if (dialect_ != Dialect::kMeta) {
     ByteBuffer::Cursor at = part_->text.Extend(bytes);
     at.Text(words.verb).Text(prefix_).Text(request.key).Char(' ').Number(request.flags);
@@ -235,14 +236,17 @@ void RequestWriter::Line(std::string_view line, std::string_view success, uint32
 
 void RequestWriter::End() {
   if (dialect_ == Dialect::kBinary) return BinaryEnd();
+  // One write alone does without MN, which is nearly as dear as the write, as in classic text.
+  const bool is_one_word = part_->shape == AnswerShape::kWord && part_->keys.size() == 1;
   if (part_->shape == AnswerShape::kValues) {
     part_->text.Advance(part_->text.Extend(2).Text("\r\n"));
     part_->keys.back().ends_line = true;
     line_keys_ = 0;
-  } else if (!part_->meta.empty()) {
+  } else if (!part_->meta.empty() && !is_one_word) {
     // Answered by MN: if it does not come exactly after the answers to these requests, the stream
     // is out of step, and this is found before any of it is believed.
     part_->meta.Advance(part_->meta.Extend(4).Text("mn\r\n"));
+    part_->ends_with_mn = true;
   }
 }
 

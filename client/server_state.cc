@@ -9,9 +9,6 @@
 namespace cairn {
 namespace {
 
-// What counts besides key and value: memcached's header where pointers are short and CAS is off,
-// and CRLF. Usually it is more, and the server says no to the few bytes of difference itself.
-constexpr size_t kItemOverheadMin = 32 + 2;
 constexpr std::chrono::minutes kLimitBelieved{1};
 
 }  // namespace
@@ -128,23 +125,15 @@ absl::Status ServerState::TooLarge() const {
   return absl::ResourceExhaustedError(address_ + " takes no item as large; it was not sent");
 }
 
-bool ServerState::limit_question_due() const {
+bool ServerState::limit_question_due(Clock::time_point now) const {
   const LimitQuestion question = limit_question_.load(std::memory_order_relaxed);
   if (question != LimitQuestion::kFailed) return question == LimitQuestion::kDue;
-  return Clock::now().time_since_epoch().count() >=
-         limit_asked_again_.load(std::memory_order_relaxed);
-}
-
-bool ServerState::ClaimLimitQuestion() {
-  if (!limit_question_due()) return false;
-  LimitQuestion question = limit_question_.load(std::memory_order_relaxed);
-  return (question == LimitQuestion::kDue || question == LimitQuestion::kFailed) &&
-         limit_question_.compare_exchange_strong(question, LimitQuestion::kAsked,
-                                                 std::memory_order_relaxed);
+  return now.time_since_epoch().count() >= limit_asked_again_.load(std::memory_order_relaxed);
 }
 
 void ServerState::FailLimitQuestion(Clock::time_point now) {
   constexpr int kDoublingsMax = 10;
+  if (!limit_question_due(now)) return;  // another connection's is answered, or has failed as well
   const int failures = limit_failures_.fetch_add(1, std::memory_order_relaxed);
   const Clock::duration pause = kLimitBelieved * (1 << std::min(failures, kDoublingsMax));
   limit_asked_again_.store((now + pause).time_since_epoch().count(), std::memory_order_relaxed);
@@ -159,8 +148,8 @@ void ServerState::LearnLimit(std::span<const std::string> settings, Clock::time_
       size_t number = 0;
       const char* const end = line.data() + line.size();
       const auto [read_to, error] = std::from_chars(line.data() + kLimit.size(), end, number);
-      if (error == std::errc() && read_to == end && number > kItemOverheadMin) {
-        bytes_max = number - kItemOverheadMin;
+      if (error == std::errc() && read_to == end && number > Part::kItemOverheadMin) {
+        bytes_max = number - Part::kItemOverheadMin;
       }
     }
     // memcached's proxy hands on what is larger than its own limit.

@@ -80,15 +80,9 @@ class ServerState {
   bool limit_answered() const {
     return limit_question_.load(std::memory_order_relaxed) == LimitQuestion::kAnswered;
   }
-  /// Nobody has asked yet; or it failed, and that was some time ago.
-  bool limit_question_due() const;
-  /// True for one asker, who is to ask for the server's settings.
-  bool ClaimLimitQuestion();
-  /// The question was not asked to the end, for reasons of our own: the next may ask.
-  void GiveUpLimitQuestion() {
-    limit_question_.store(LimitQuestion::kDue, std::memory_order_relaxed);
-  }
-  /// The connection broke over the question: it is asked again after a minute, then two, four, ...
+  /// Nobody has had an answer; or it failed, and that was some time ago.
+  bool limit_question_due(Clock::time_point now) const;
+  /// A connection broke over the question: it is asked again after a minute, then two, four, ...
   void FailLimitQuestion(Clock::time_point now);
   /// What it said.
   void LearnLimit(std::span<const std::string> settings, Clock::time_point now);
@@ -114,7 +108,7 @@ class ServerState {
   // take.
   std::atomic<Clock::rep> avoided_until_{0};
   CounterSet counters_;
-  enum class LimitQuestion : uint8_t { kDue, kAsked, kFailed, kAnswered };
+  enum class LimitQuestion : uint8_t { kDue, kFailed, kAnswered };
   std::atomic<LimitQuestion> limit_question_{LimitQuestion::kDue};
   std::atomic<size_t> item_bytes_max_{std::numeric_limits<size_t>::max()};
   std::atomic<Clock::rep> limit_learned_{0};

@@ -168,17 +168,58 @@ TEST_CASE("a meta stream that is a line behind is found before it is believed", 
     conversation.Send("VERSION 1.6.45\r\n");
     conversation.Expect("mn");
     conversation.Send("MN\r\n");
-    conversation.Expect("md key");
+    for (const char* key : {"a", "b"}) conversation.Expect(std::string("md ") + key);
     conversation.Expect("mn");
-    conversation.Send(number == 0 ? "HD\r\nHD\r\n" : "HD\r\nMN\r\n");
+    conversation.Send(number == 0 ? "HD\r\nHD\r\nHD\r\n" : "HD\r\nHD\r\nMN\r\n");
     conversation.Hang();
   });
   ClientOptions options = OptionsFor({peer.server()});
   options.protocol = ClientOptions::Protocol::kAuto;
   const auto client = Connect(options);
   CHECK(client->Set("warm up", "").code() == absl::StatusCode::kInvalidArgument);
-  CHECK(absl::IsDataLoss(client->Delete("key").status()));
-  CHECK(client->Delete("key").value());
+  const std::string_view keys[] = {"a", "b"};
+  const MultiWriteResult wrong = client->DeleteMulti(keys);
+  CHECK(absl::IsDataLoss(wrong.status(0)));
+  CHECK(absl::IsDataLoss(wrong.status(1)));
+  CHECK(client->DeleteMulti(keys).done_count() == 2);
+}
+
+TEST_CASE("what an old server did before it went away is known", "[client]") {
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    conversation.Expect("version");
+    conversation.Send("VERSION 1.4.39\r\n");
+    conversation.Expect("delete a");
+    conversation.Expect("delete b");
+    conversation.Send("DELETED\r\n");
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  const std::string_view keys[] = {"a", "b"};
+  const MultiWriteResult result = Connect(options)->DeleteMulti(keys);
+  CHECK(result.done(0));
+  CHECK(absl::IsUnavailable(result.status(1)));
+}
+
+TEST_CASE("after one write's answer there may be nothing more", "[client]") {
+  std::atomic<bool> said{false};
+  ScriptedPeer peer([&said](Conversation& conversation, int number) {
+    conversation.Expect("version");
+    conversation.Send("VERSION 1.6.45\r\n");
+    conversation.Expect("mn");
+    conversation.Send("MN\r\n");
+    conversation.Expect(number == 0 ? "ms a 1" : "ms b 1");
+    conversation.Expect("x");
+    conversation.Send(number == 0 ? "HD\r\nNS\r\n" : "HD\r\n");
+    said = true;
+    conversation.Hang();
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  options.protocol = ClientOptions::Protocol::kAuto;
+  const auto client = Connect(options);
+  CHECK(client->Set("a", "x").ok());
+  while (!said) std::this_thread::yield();
+  CHECK(client->Set("b", "x").ok());
+  CHECK(peer.connections() == 2);
 }
 
 TEST_CASE("what a peer says unasked while idle is never an answer", "[client]") {

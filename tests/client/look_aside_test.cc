@@ -299,9 +299,9 @@ TEST_CASE("a cache that fails in the midst of it costs the value's place in it",
       {"SERVER_ERROR out of memory\r\nMN\r\n", "", absl::StatusCode::kResourceExhausted},
       {"EN\r\nMN\r\n", "", absl::StatusCode::kUnknown},
       {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "", absl::StatusCode::kUnavailable},
-      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "HD\r\nHD\r\n", absl::StatusCode::kDataLoss},
-      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "NF\r\nMN\r\n", absl::StatusCode::kAborted},
-      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "HD\r\nMN\r\n", absl::StatusCode::kOk},
+      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "rubbish\r\n", absl::StatusCode::kDataLoss},
+      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "NF\r\n", absl::StatusCode::kAborted},
+      {"VA 0 f0 c1 t-1 O0 W\r\n\r\nMN\r\n", "HD\r\n", absl::StatusCode::kOk},
   };
   for (const Case& each : cases) {
     INFO(each.read << each.store);
@@ -315,7 +315,6 @@ TEST_CASE("a cache that fails in the midst of it costs the value's place in it",
       conversation.Send(each.read);
       if (conversation.Line().empty()) return;
       conversation.Expect("v");
-      conversation.Expect("mn");
       conversation.Send(each.store);
     });
     const auto client = std::move(Client::Make(PatientOptions(peer.server())).value());

@@ -200,59 +200,58 @@ TEST_CASE("without max_fails a server is never left alone", "[client]") {
   CHECK(server.state.Statistics(server.now).last_failure == "it broke");
 }
 
-TEST_CASE("a server's limit is asked for by one, and believed for a while", "[client]") {
+TEST_CASE("a server's limit is asked for until it is known, and believed for a while", "[client]") {
   Watched server;
+  ServerState& state = server.state;
   const std::vector<std::string> settings = {"STAT item_size_max 16384"};
-  CHECK_FALSE(server.state.Refuses(size_t{1} << 40));
-  CHECK(server.state.ClaimLimitQuestion());
-  CHECK_FALSE(server.state.ClaimLimitQuestion());
-  CHECK_FALSE(server.state.Refuses(size_t{1} << 40));
-  server.state.LearnLimit(settings, Clock::now());
-  CHECK(server.state.Refuses(16384 - 33));
-  CHECK_FALSE(server.state.Refuses(16384 - 34));
-  CHECK_FALSE(server.state.ClaimLimitQuestion());
+  const auto due = [&state] { return state.limit_question_due(Clock::now()); };
+  CHECK_FALSE(state.Refuses(size_t{1} << 40));
+  CHECK(due());
+  state.LearnLimit(settings, Clock::now());
+  CHECK(state.Refuses(16384 - 33));
+  CHECK_FALSE(state.Refuses(16384 - 34));
+  CHECK_FALSE(due());
 
   // A connection was made.
-  server.state.ForgetLimit();
-  CHECK_FALSE(server.state.Refuses(size_t{1} << 20));
-  CHECK(server.state.ClaimLimitQuestion());
-  // Another one, while the question is under way.
-  server.state.ForgetLimit();
-  CHECK_FALSE(server.state.ClaimLimitQuestion());
+  state.ForgetLimit();
+  CHECK_FALSE(state.Refuses(size_t{1} << 20));
+  CHECK(due());
   // Of long ago: what is sent next asks again.
-  server.state.LearnLimit(settings, Clock::now() - std::chrono::hours(1));
-  CHECK_FALSE(server.state.Refuses(size_t{1} << 20));
-  CHECK(server.state.ClaimLimitQuestion());
-  server.state.LearnLimit(settings, Clock::now());
-  CHECK(server.state.Refuses(size_t{1} << 20));
+  state.LearnLimit(settings, Clock::now() - std::chrono::hours(1));
+  CHECK_FALSE(state.Refuses(size_t{1} << 20));
+  CHECK(due());
+  state.LearnLimit(settings, Clock::now());
+  CHECK(state.Refuses(size_t{1} << 20));
   // Whoever answers when it is back may be another one.
   server.FailOften();
-  CHECK_FALSE(server.state.Refuses(size_t{1} << 20));
+  CHECK_FALSE(state.Refuses(size_t{1} << 20));
 }
 
 TEST_CASE("a question for the limit that failed is asked again after some time", "[client]") {
   Watched watched;
   ServerState& state = watched.state;
-  CHECK(state.limit_question_due());
-  CHECK(state.ClaimLimitQuestion());
-  CHECK_FALSE(state.limit_question_due());
-  CHECK_FALSE(state.ClaimLimitQuestion());
-  const auto fails = [&](std::chrono::seconds ago) {
-    state.FailLimitQuestion(Clock::now() - ago);
-    return state.limit_question_due();
+  Clock::time_point now = Clock::now();
+  const auto fails_for = [&](seconds pause) {
+    REQUIRE(state.limit_question_due(now));
+    state.FailLimitQuestion(now);
+    CHECK_FALSE(state.limit_question_due(now + pause - seconds(1)));
+    state.FailLimitQuestion(now + seconds(1));  // another connection's, asked before
+    now += pause;
+    CHECK(state.limit_question_due(now));
   };
-  CHECK_FALSE(fails(seconds(30)));
-  CHECK_FALSE(state.ClaimLimitQuestion());
-  CHECK_FALSE(fails(seconds(90)));   // the second failure: two minutes
-  CHECK_FALSE(fails(seconds(180)));  // four
-  CHECK(fails(seconds(600)));
-  CHECK(state.ClaimLimitQuestion());
-  CHECK_FALSE(state.ClaimLimitQuestion());
+  fails_for(seconds(60));
+  state.ForgetLimit();  // which is made again over it
+  fails_for(seconds(120));
+  fails_for(seconds(240));
   const std::string settings[] = {"STAT item_size_max 16384"};
-  state.LearnLimit(settings, Clock::now());
+  state.LearnLimit(settings, now);
+  CHECK(state.Refuses(20'000));
+  // One that was under way changes nothing.
+  state.FailLimitQuestion(now);
   CHECK(state.Refuses(20'000));
   // Its failures are forgotten.
-  CHECK(fails(seconds(90)));
+  state.ForgetLimit();
+  fails_for(seconds(60));
 }
 
 }  // namespace cairn

@@ -125,8 +125,8 @@ struct ClientOptions {
 
   /// A larger value is refused before it is sent, to whichever server; what counts is what is sent,
   /// i.e. after compression. Servers that speak the meta protocol are also asked for their own -I,
-  /// along with the first value of 4 KB or more, and what one of them refuses for certain is not
-  /// sent to it from then on. Instead of a set a delete is: no older value is left.
+  /// before the first value of about 1 KB or more, and what one of them refuses for certain is not
+  /// sent to it. Instead of a set a delete is: no older value is left.
   size_t value_bytes_max = size_t{1024} * 1024 - 512;
 };
 
