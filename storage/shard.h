@@ -164,7 +164,7 @@ class Shard {
     uint64_t version;
     Place place;  ///< of what may be the item; 0: nothing is known
     ClassId class_id;
-    alignas(16) char copy[kMostGlimpsed + 32];  // LoadWords copies too much
+    alignas(16) char copy[kMostGlimpsed];
   };
   enum class Sight : uint8_t { kNothing, kItem, kUnclear };
   /// What Put and Link do about the item met.
