@@ -17,8 +17,7 @@ uint16_t Fingerprint(uint64_t hash) {
 
 absl::Status GhostTable::Init(PagePool* pool, uint64_t bytes) {
   const uint64_t whole = std::max<uint64_t>(bytes / kStepBytes, 1) * kStepBytes;
-  auto memory = MemoryRegion::Reserve(
-      {.bytes = whole, .step_bytes = kStepBytes, .lock = false, .huge_pages = false});
+  auto memory = MemoryRegion::Reserve({.bytes = whole, .step_bytes = kStepBytes});
   if (!memory.ok()) return memory.status();
   memory_ = *std::move(memory);
   if (!memory_.Extend(whole)) return absl::ResourceExhaustedError("cannot take memory for ghosts");

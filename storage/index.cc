@@ -30,7 +30,7 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Create(PagePool* pool, uint64_t ma
   auto memory = MemoryRegion::Reserve({.bytes = max_bytes,
                                        .step_bytes = kIndexStepBytes,
                                        .lock = lock_memory,
-                                       .huge_pages = false});
+                                       .huge_pages = MemoryRegion::HugePages::kLater});
   if (!memory.ok()) return memory.status();
   index->main_memory_ = *std::move(memory);
   if (!GrowCharged(&index->main_memory_, kIndexStepBytes, pool, /*force=*/true)) {
@@ -182,11 +182,23 @@ void Index::WalkStep(uint64_t* cursor, absl::FunctionRef<void(Place)> visit) con
   *cursor = ReverseBits(ReverseBits(*cursor | ~(power - 1)) + 1);
 }
 
+bool Index::JoinPages() {
+  const uint64_t filled =
+      bucket_count() * sizeof(Line) / MemoryRegion::kHugePageBytes * MemoryRegion::kHugePageBytes;
+  const uint64_t joined = std::min(joined_bytes_.load(std::memory_order_relaxed), filled);
+  const bool more = joined < filled;
+  if (more) main_memory_.JoinPages(joined);
+  joined_bytes_.store(joined + (more ? MemoryRegion::kHugePageBytes : 0),
+                      std::memory_order_relaxed);
+  return more;
+}
+
 void Index::Reset() {
   main_memory_.Drop(0, main_memory_.usable_bytes());
   ShrinkCharged(&main_memory_, kIndexStepBytes, pool_);
   spill_.Reset();
   size_ = 0;
+  joined_bytes_.store(0, std::memory_order_relaxed);
   buckets_.store(kLeastBuckets, std::memory_order_relaxed);
   UpdateBytes();
 }

@@ -27,7 +27,8 @@ namespace cairn::storage {
 /// more than two lines. Because the tag includes the bits that split, growth never looks at an
 /// item. A miss touches one line nearly always, about 11 bytes an entry are used.
 ///
-/// Thread-compatible, but for searches, Look, bytes() and bucket_count(), which are thread-safe.
+/// Thread-compatible, but for searches, Look, bytes() and bucket_count(), which are thread-safe,
+/// and JoinPages, which may run beside all but itself.
 class Index {
  public:
   struct Line {
@@ -117,6 +118,10 @@ class Index {
   /// however it grows and shrinks meanwhile (the reverse-binary cursor of Pieter Noordhuis).
   void WalkStep(uint64_t* cursor, absl::FunctionRef<void(Place)> visit) const;
 
+  /// Background work: makes a huge page of lines in use, if there are so many that are not yet on
+  /// one. Their memory is then found with fewer steps. False: there was nothing to do.
+  bool JoinPages();
+
   /// Removes everything and gives the memory back.
   void Reset();
 
@@ -150,6 +155,7 @@ class Index {
   std::atomic<uint64_t> buckets_{0};
   std::atomic<uint64_t> bytes_{0};
   uint64_t size_ = 0;
+  std::atomic<uint64_t> joined_bytes_{0};  // of the lines, from the first
 };
 
 }  // namespace cairn::storage

@@ -7,13 +7,26 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <utility>
 
 namespace cairn::storage {
 
 namespace {
 
-constexpr size_t kHugePageBytes = size_t{2} << 20;
+// Not in all headers; kernels before 6.1 refuse it.
+constexpr int kMadviseCollapse = 25;
+
+/// Joining pages would not ask the operator, who may have said so for the whole system.
+bool HugePagesAreOff() {
+  static const bool off = [] {
+    std::ifstream setting("/sys/kernel/mm/transparent_hugepage/enabled");
+    std::string text;
+    return !std::getline(setting, text) || text.find("[never]") != std::string::npos;
+  }();
+  return off;
+}
 
 }  // namespace
 
@@ -36,7 +49,8 @@ MemoryRegion::~MemoryRegion() {
 absl::StatusOr<MemoryRegion> MemoryRegion::Reserve(const Options& options) {
   const size_t step = options.step_bytes;
   const size_t bytes = (options.bytes + step - 1) / step * step;
-  const size_t mapped = bytes + (options.huge_pages ? kHugePageBytes : 0);
+  const bool aligned = options.huge_pages != HugePages::kNever;
+  const size_t mapped = bytes + (aligned ? kHugePageBytes : 0);
   void* mapping =
       mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) {
@@ -48,11 +62,12 @@ absl::StatusOr<MemoryRegion> MemoryRegion::Reserve(const Options& options) {
   region.mapping_ = static_cast<char*>(mapping);
   region.mapping_bytes_ = mapped;
   const size_t over = reinterpret_cast<uintptr_t>(mapping) % kHugePageBytes;
-  region.base_ = region.mapping_ + (options.huge_pages && over != 0 ? kHugePageBytes - over : 0);
+  region.base_ = region.mapping_ + (aligned && over != 0 ? kHugePageBytes - over : 0);
   region.reserved_ = bytes;
   region.step_ = step;
   region.lock_ = options.lock;
-  region.huge_pages_ = options.huge_pages && madvise(region.base_, bytes, MADV_HUGEPAGE) == 0;
+  region.huge_pages_ = options.huge_pages;
+  if (options.huge_pages == HugePages::kAtOnce) madvise(region.base_, bytes, MADV_HUGEPAGE);
   return region;
 }
 
@@ -68,9 +83,9 @@ bool MemoryRegion::Extend(size_t bytes) {
 }
 
 void MemoryRegion::Drop(size_t offset, size_t bytes) {
-  if (huge_pages_) {
+  if (huge_pages_ == HugePages::kAtOnce) {
     // Or the kernel would fill the hole again to make its huge page whole.
-    huge_pages_ = false;
+    huge_pages_ = HugePages::kNever;
     madvise(base_, reserved_, MADV_NOHUGEPAGE);
   }
   if (lock_) munlock(base_ + offset, bytes);
@@ -84,6 +99,10 @@ size_t MemoryRegion::ShrinkTo(size_t bytes) {
     usable_ = target;
   }
   return usable_;
+}
+
+void MemoryRegion::JoinPages(size_t offset) const {
+  if (!HugePagesAreOff()) madvise(base_ + offset, kHugePageBytes, kMadviseCollapse);
 }
 
 }  // namespace cairn::storage

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/status/statusor.h"
 
@@ -15,11 +16,16 @@ class MemoryRegion {
   MemoryRegion& operator=(MemoryRegion&& other) noexcept;
   ~MemoryRegion();
 
+  enum class HugePages : uint8_t {
+    kNever,
+    kAtOnce,  ///< ask for them, until something is dropped
+    kLater,   ///< make them of small ones that are in use, by JoinPages
+  };
   struct Options {
     size_t bytes = 0;
-    size_t step_bytes = 0;    ///< a multiple of the system's pages
-    bool lock = false;        ///< what is in use stays in RAM, as far as the user may lock it
-    bool huge_pages = false;  ///< ask for them, until something is dropped
+    size_t step_bytes = 0;  ///< a multiple of the system's pages
+    bool lock = false;      ///< what is in use stays in RAM, as far as the user may lock it
+    HugePages huge_pages = HugePages::kNever;
   };
   /// ResourceExhausted when the system has no such range.
   static absl::StatusOr<MemoryRegion> Reserve(const Options& options);
@@ -35,6 +41,12 @@ class MemoryRegion {
   /// Drops whole steps beyond `bytes`, which no longer count as usable; reading them still only
   /// gives zeros. Returns usable_bytes().
   size_t ShrinkTo(size_t bytes);
+  /// Makes a huge page of the small ones at `offset`, if the system does. They should all be in
+  /// use, or they take more memory than before. Takes about a millisecond; meanwhile who touches
+  /// them may wait for it. Thread-safe. REQUIRES: kLater; offset is a multiple of kHugePageBytes,
+  /// and so much has been usable.
+  void JoinPages(size_t offset) const;
+  static constexpr size_t kHugePageBytes = size_t{2} << 20;
 
  private:
   char* mapping_ = nullptr;
@@ -44,7 +56,7 @@ class MemoryRegion {
   size_t usable_ = 0;
   size_t step_ = 0;
   bool lock_ = false;
-  bool huge_pages_ = false;
+  HugePages huge_pages_ = HugePages::kNever;
 };
 
 }  // namespace cairn::storage

@@ -23,7 +23,9 @@ absl::StatusOr<std::unique_ptr<PagePool>> PagePool::Create(const Options& option
     auto memory = MemoryRegion::Reserve({.bytes = bytes,
                                          .step_bytes = kStepBytes,
                                          .lock = options.lock_memory,
-                                         .huge_pages = options.limit_bytes >= kHugePagesFrom});
+                                         .huge_pages = options.limit_bytes >= kHugePagesFrom
+                                                           ? MemoryRegion::HugePages::kAtOnce
+                                                           : MemoryRegion::HugePages::kNever});
     if (memory.ok()) {
       pool->memory_ = *std::move(memory);
       break;
@@ -33,8 +35,7 @@ absl::StatusOr<std::unique_ptr<PagePool>> PagePool::Create(const Options& option
   const uint64_t pages = pool->memory_.reserved_bytes() >> pool->page_shift_;
   auto infos = MemoryRegion::Reserve({.bytes = pages * sizeof(PageInfo),
                                       .step_bytes = kInfoStepBytes,
-                                      .lock = options.lock_memory,
-                                      .huge_pages = false});
+                                      .lock = options.lock_memory});
   if (!infos.ok()) return infos.status();
   pool->info_memory_ = *std::move(infos);
   pool->infos_ = reinterpret_cast<PageInfo*>(pool->info_memory_.base());

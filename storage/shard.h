@@ -130,6 +130,7 @@ class Shard {
   void MaintainPage(PageId page, Time now, MaintenanceResult* result);
   /// Gives at least one page back to the pool; false when it cannot.
   bool GiveUpPage(Time now);
+  bool JoinIndexPages() { return index_->JoinPages(); }  ///< by one thread at a time
   uint64_t index_lines() const { return index_->bucket_count(); }
   uint64_t index_bytes() const { return index_->bytes(); }
   uint64_t ghost_bytes() const { return ghosts_->bytes(); }
@@ -164,7 +165,7 @@ class Shard {
     uint64_t version;
     Place place;  ///< of what may be the item; 0: nothing is known
     ClassId class_id;
-    alignas(16) char copy[kMostGlimpsed + 32];  // LoadWords copies too much
+    alignas(16) char copy[kMostGlimpsed];
   };
   enum class Sight : uint8_t { kNothing, kItem, kUnclear };
   /// What Put and Link do about the item met.
@@ -383,8 +384,7 @@ class Shard {
   std::atomic<bool> main_hit_{false};  // in this window
 
   alignas(64) mutable ShardMutex mutex_;
-  // Shards count in steps of their number from different beginnings, so that no two items of the
-  // store have the same CAS.
+  // Shards count from different beginnings in steps of their number: no CAS is given twice.
   uint64_t last_cas_ ABSL_GUARDED_BY(mutex_);
   LossObserver* observer_ ABSL_GUARDED_BY(mutex_) = nullptr;
 

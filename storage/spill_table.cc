@@ -44,10 +44,8 @@ void ShrinkCharged(MemoryRegion* region, uint64_t bytes, PagePool* pool) {
 absl::Status SpillTable::Init(PagePool* pool, uint64_t max_bytes, bool lock_memory) {
   pool_ = pool;
   for (MemoryRegion* region : {&main_memory_, &overflow_memory_}) {
-    auto memory = MemoryRegion::Reserve({.bytes = max_bytes,
-                                         .step_bytes = kIndexStepBytes,
-                                         .lock = lock_memory,
-                                         .huge_pages = false});
+    auto memory = MemoryRegion::Reserve(
+        {.bytes = max_bytes, .step_bytes = kIndexStepBytes, .lock = lock_memory});
     if (!memory.ok()) return memory.status();
     *region = *std::move(memory);
     if (!GrowCharged(region, kIndexStepBytes, pool, /*force=*/true)) {

@@ -170,6 +170,7 @@ struct Store::Impl {
   std::atomic<int64_t> external{0};
   absl::Mutex maintenance_mutex;
   PageId next_page ABSL_GUARDED_BY(maintenance_mutex) = 1;
+  uint64_t next_joined ABSL_GUARDED_BY(maintenance_mutex) = 0;  // a shard
 };
 
 // --- Pin, ItemView, Reservation
@@ -396,6 +397,8 @@ MaintenanceResult Store::Maintain(size_t max_items, Time now) {
   }
   pool.Trim();
   absl::MutexLock lock(&impl_->maintenance_mutex);
+  // Takes no lock of a shard, for it takes long.
+  impl_->shards[impl_->next_joined++ & impl_->shard_mask]->JoinIndexPages();
   PageId& page = impl_->next_page;
   size_t steps = 0;
   while (result.items_checked < max_items && ++steps < max_items) {

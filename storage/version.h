@@ -81,9 +81,10 @@ __attribute__((no_sanitize("thread"))) T LoadRacy(const T& from) {
   return value;
 }
 
-/// Copies at least `bytes`, at most 31 more, by loads of which only each word is whole. Vectors may
-/// be torn between their words, as the copy may be between the loads: only who finds the version
-/// unchanged has copied what was there.
+/// Copies `bytes`, of less than 32 up to 32, by loads of which only each word is whole, and but for
+/// the first 16 bytes those need not lie where words do. Vectors may be torn between their words,
+/// as the copy may be between the loads: only who finds the version unchanged has copied what was
+/// there. Reading beyond the end would be simpler, and wait for a line that nobody has asked for.
 __attribute__((no_sanitize("thread"))) inline void LoadWords(const char* from, char* to,
                                                              size_t bytes) {
   const auto copy = [ from, to ](size_t at) __attribute__((no_sanitize("thread"), always_inline)) {
@@ -92,10 +93,15 @@ __attribute__((no_sanitize("thread"))) inline void LoadWords(const char* from, c
     __builtin_memcpy(&block, from + at, sizeof block);
     __builtin_memcpy(to + at, &block, sizeof block);
   };
-  for (size_t at = 0; at < bytes; at += 32) {
+  copy(0);
+  size_t at = 16;
+  for (; at + 32 < bytes; at += 32) {
     copy(at);
     copy(at + 16);
   }
+  if (at + 16 < bytes) copy(at);
+  // Over some that are there already, but not over the first, which may have changed meanwhile.
+  copy(bytes < 32 ? 16 : bytes - 16);
 }
 
 }  // namespace cairn::storage

@@ -109,6 +109,36 @@ TEST_CASE("A walk meets all that stays, however the index changes meanwhile") {
   }
 }
 
+TEST_CASE("Joining the pages of an index takes those that are full, and changes nothing") {
+  IndexFixture f;
+  constexpr uint64_t kCount = 700000;  // lines of nearly 6 MB
+  const auto join_all = [&f] {
+    int joined = 0;
+    while (f.index().JoinPages()) ++joined;
+    return joined;
+  };
+  const auto erase_half = [&f] {
+    for (uint64_t n = 1; n <= kCount / 2; ++n) {
+      f.index().Erase(IndexFixture::HashOf(n), f.Find(n));
+    }
+  };
+  CHECK(join_all() == 0);
+  for (uint64_t n = 1; n <= kCount; ++n) REQUIRE(f.Insert(n));
+  const uint64_t bytes = f.index().bytes();
+  CHECK(join_all() == 2);
+  CHECK(f.index().bytes() == bytes);
+  for (uint64_t n = 1; n <= kCount; ++n) REQUIRE(f.Find(n) != nullptr);
+  erase_half();
+  CHECK(join_all() == 0);
+  for (uint64_t n = 1; n <= kCount; ++n) REQUIRE((f.Find(n) != nullptr) == (n > kCount / 2));
+  for (uint64_t n = 1; n <= kCount / 2; ++n) REQUIRE(f.Insert(n));
+  CHECK(join_all() == 1);
+  for (uint64_t n = 1; n <= kCount; ++n) REQUIRE(f.Find(n) != nullptr);
+  f.index().Reset();
+  CHECK(join_all() == 0);
+  CHECK(f.WalkAll().empty());
+}
+
 TEST_CASE("An index without memory says so before anything is inserted") {
   IndexFixture f(uint64_t{256} << 10);
   uint64_t n = 1;

@@ -24,6 +24,17 @@ TEST_CASE("A value is found as it was stored") {
   CHECK(f.store().Stats().evictions == 0);
 }
 
+TEST_CASE("Small values of every size are found whole, by the first fetches and by later ones") {
+  StoreFixture f;
+  for (size_t size = 0; size <= 400; ++size) {
+    for (const std::string key : {"k", "a longer key"}) {
+      REQUIRE(f.Set(key, Pattern(size)) == StoreStatus::kStored);
+      // The first write down that there were any; those behind them take no lock.
+      for (int fetches = 0; fetches < 5; ++fetches) REQUIRE(f.Get(key) == Pattern(size));
+    }
+  }
+}
+
 TEST_CASE("A key that was never stored is a miss") {
   StoreFixture f;
   CHECK(!f.Get("nothing").has_value());
