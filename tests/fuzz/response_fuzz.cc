@@ -22,7 +22,8 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
   // Besides, what has its shape from elsewhere.
   constexpr size_t kTouching = std::size(shapes);
   constexpr size_t kOverruled = kTouching + 1;
-  const size_t which = kind % (kOverruled + 1);
+  constexpr size_t kAlone = kOverruled + 1;
+  const size_t which = kind % (kAlone + 1);
   if (which == kTouching) {
     RequestWriter writer(&call.AddPart(0, AnswerShape::kValues, true), "", dialect);
     writer.ReadAndTouch(kKeys[1], 10, 1);
@@ -35,6 +36,11 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
     writer.End();
     part.overruled = absl::ResourceExhaustedError("too large");
     return BecomeDelete(&part);
+  }
+  if (which == kAlone) {
+    RequestWriter writer(&call.AddPart(0, AnswerShape::kWord, false), "", dialect);
+    writer.Store({StoreVerb::kSet, kKeys[1], "value", 0, 0, 0}, 1);
+    return writer.End();
   }
   AnswerShape shape = shapes[which % std::size(shapes)];
   // Not asked in packets.
