@@ -185,11 +185,13 @@ void Index::WalkStep(uint64_t* cursor, absl::FunctionRef<void(Place)> visit) con
 bool Index::JoinPages() {
   const uint64_t filled =
       bucket_count() * sizeof(Line) / MemoryRegion::kHugePageBytes * MemoryRegion::kHugePageBytes;
-  const uint64_t joined = std::min(joined_bytes_.load(std::memory_order_relaxed), filled);
+  uint64_t before = joined_bytes_.load(std::memory_order_relaxed);
+  const uint64_t joined = std::min(before, filled);
   const bool more = joined < filled;
   if (more) main_memory_.JoinPages(joined);
-  joined_bytes_.store(joined + (more ? MemoryRegion::kHugePageBytes : 0),
-                      std::memory_order_relaxed);
+  // Not over a Reset meanwhile.
+  joined_bytes_.compare_exchange_strong(before, joined + (more ? MemoryRegion::kHugePageBytes : 0),
+                                        std::memory_order_relaxed);
   return more;
 }
 

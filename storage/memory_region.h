@@ -43,8 +43,8 @@ class MemoryRegion {
   size_t ShrinkTo(size_t bytes);
   /// Makes a huge page of the small ones at `offset`, if the system does. They should all be in
   /// use, or they take more memory than before. Takes about a millisecond; meanwhile who touches
-  /// them may wait for it. Thread-safe. REQUIRES: kLater; offset is a multiple of kHugePageBytes,
-  /// and so much has been usable.
+  /// them, and who maps or unmaps memory of the process, may wait for it. Thread-safe.
+  /// REQUIRES: kLater; offset is a multiple of kHugePageBytes, and so much has been usable.
   void JoinPages(size_t offset) const;
   static constexpr size_t kHugePageBytes = size_t{2} << 20;
 
