@@ -105,7 +105,7 @@ struct Part {
   bool sent_again = false;
   bool spoke_meta = false;    ///< `meta` was sent.
   bool ends_with_mn = false;  ///< `meta` does: its answers are followed by MN.
-  /// An item among those that it stores has more than kTakenByAll bytes, and may be too large.
+  /// An item among those that it stores has more than kNeverRefused bytes, and may be too large.
   bool stores_large = false;
   /// Bytes of key and value when it stores that one and nothing else; 0 otherwise.
   size_t item_bytes = 0;
@@ -114,8 +114,8 @@ struct Part {
   /// What counts besides key and value: memcached's header where pointers are short and CAS is off,
   /// and CRLF. Usually it is more, and the server says no to the few bytes of difference itself.
   static constexpr size_t kItemOverheadMin = 32 + 2;
-  /// So many bytes of key and value no server refuses, since no limit is below 1,024.
-  static constexpr size_t kTakenByAll = 1024 - kItemOverheadMin;
+  /// So many bytes of key and value no server refuses for certain, since no limit is below 1,024.
+  static constexpr size_t kNeverRefused = 1024 - kItemOverheadMin;
   /// The requests in either dialect. Reads have the text only, which every server takes. With
   /// Dialect::kBinary, `text` has packets, of which the first has this for an opaque, and each the
   /// number of keys before it more.

@@ -99,6 +99,8 @@ class Operations::Wave {
     writer_of_[place] = alone != nullptr ? kNoWriter : writer;
     return writer;
   }
+  // What comes next for this place begins another part, behind those that there are.
+  void Close(size_t place) { writer_of_[place] = kNoWriter; }
   RequestWriter& operator[](uint32_t writer) { return writers_[writer]; }
   uint32_t PartOf(uint32_t writer) const { return first_part_ + writer; }
   void End() {
@@ -142,6 +144,7 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
     for (; used < chosen.size() && wave_bytes < kWaveBytes; ++used) {
       const size_t i = begin + used;
       const auto server = static_cast<uint16_t>(chosen[used] % servers);
+      const size_t deletes_at = kinds * servers + server;
       absl::Status refused = check(i);
       if (stored != nullptr && refused.ok() && Refuses(server, *stored)) {
         refused = router_.servers()[server]->TooLarge();
@@ -150,12 +153,13 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
         const bool deletes = stored != nullptr && IsToDelete(*stored, refused);
         result.Refuse(i, std::move(refused));
         if (!deletes) continue;
-        const size_t place = kinds * servers + server;
-        const uint32_t writer = wave.WriterFor(place, server, AnswerShape::kWord, nullptr);
+        const uint32_t writer = wave.WriterFor(deletes_at, server, AnswerShape::kWord, nullptr);
         wave[writer].Delete(stored->key, static_cast<uint32_t>(i));
+        wave.Close(chosen[used]);  // the key may have another value, before or after
         wave_bytes += stored->key.size();
         continue;
       }
+      if (stored != nullptr) wave.Close(deletes_at);
       // What only its connection may find to be too large is a part of its own, to be taken back.
       const bool alone = stored != nullptr && MayBeRefused(server, *stored);
       const uint32_t writer = wave.WriterFor(chosen[used], server, shape, alone ? stored : nullptr);

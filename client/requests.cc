@@ -150,7 +150,7 @@ void RequestWriter::Store(const StoreRequest& request, uint32_t answer) {
   const StoreWords words = WordsOf(request.verb);
   part_->operation = words.operation;
   const size_t item_bytes = prefix_.size() + request.key.size() + request.value.size();
-  if (item_bytes > Part::kTakenByAll) part_->stores_large = true;
+  if (item_bytes > Part::kNeverRefused) part_->stores_large = true;
   if (dialect_ == Dialect::kBinary) return BinaryStore(request, answer);
   const int64_t exptime = Capped(request.exptime);
   const bool quiet = part_->shape == AnswerShape::kQuiet;
@@ -236,7 +236,7 @@ void RequestWriter::Line(std::string_view line, std::string_view success, uint32
 
 void RequestWriter::End() {
   if (dialect_ == Dialect::kBinary) return BinaryEnd();
-  // One write alone does without MN, which is nearly as dear as the write, as in classic text.
+  // A single set or delete does without MN, which is nearly as dear as it is, as in classic text.
   const bool is_one_word = part_->shape == AnswerShape::kWord && part_->keys.size() == 1;
   if (part_->shape == AnswerShape::kValues) {
     part_->text.Advance(part_->text.Extend(2).Text("\r\n"));

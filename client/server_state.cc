@@ -133,6 +133,7 @@ bool ServerState::limit_question_due(Clock::time_point now) const {
 
 void ServerState::FailLimitQuestion(Clock::time_point now) {
   constexpr int kDoublingsMax = 10;
+  absl::MutexLock lock(&mutex_);
   if (!limit_question_due(now)) return;  // another connection's is answered, or has failed as well
   const int failures = limit_failures_.fetch_add(1, std::memory_order_relaxed);
   const Clock::duration pause = kLimitBelieved * (1 << std::min(failures, kDoublingsMax));
@@ -158,6 +159,7 @@ void ServerState::LearnLimit(std::span<const std::string> settings, Clock::time_
       break;
     }
   }
+  absl::MutexLock lock(&mutex_);
   limit_failures_.store(0, std::memory_order_relaxed);
   limit_learned_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
   item_bytes_max_.store(bytes_max, std::memory_order_relaxed);
@@ -165,11 +167,11 @@ void ServerState::LearnLimit(std::span<const std::string> settings, Clock::time_
 }
 
 void ServerState::ForgetLimit() {
-  LimitQuestion answered = LimitQuestion::kAnswered;
-  if (limit_question_.compare_exchange_strong(answered, LimitQuestion::kDue,
-                                              std::memory_order_relaxed)) {
-    item_bytes_max_.store(std::numeric_limits<size_t>::max(), std::memory_order_relaxed);
-  }
+  if (limit_question_.load(std::memory_order_relaxed) != LimitQuestion::kAnswered) return;
+  absl::MutexLock lock(&mutex_);
+  if (limit_question_.load(std::memory_order_relaxed) != LimitQuestion::kAnswered) return;
+  item_bytes_max_.store(std::numeric_limits<size_t>::max(), std::memory_order_relaxed);
+  limit_question_.store(LimitQuestion::kDue, std::memory_order_relaxed);
 }
 
 // Who stores nothing but what is refused never notices that the server has become another one. So

@@ -76,18 +76,19 @@ class ServerState {
   }
   /// Of what it refuses, why.
   absl::Status TooLarge() const;
-  /// It has said how much it takes.
-  bool limit_answered() const {
-    return limit_question_.load(std::memory_order_relaxed) == LimitQuestion::kAnswered;
-  }
   /// Nobody has had an answer; or it failed, and that was some time ago.
   bool limit_question_due(Clock::time_point now) const;
+  bool limit_question_due() const {
+    return limit_question_.load(std::memory_order_relaxed) != LimitQuestion::kAnswered &&
+           limit_question_due(Clock::now());
+  }
   /// A connection broke over the question: it is asked again after a minute, then two, four, ...
-  void FailLimitQuestion(Clock::time_point now);
+  void FailLimitQuestion(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   /// What it said.
-  void LearnLimit(std::span<const std::string> settings, Clock::time_point now);
+  void LearnLimit(std::span<const std::string> settings, Clock::time_point now)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   /// What was connected to may be another program.
-  void ForgetLimit();
+  void ForgetLimit() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   absl::Status AdmitTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -108,6 +109,7 @@ class ServerState {
   // take.
   std::atomic<Clock::rep> avoided_until_{0};
   CounterSet counters_;
+  // What is known of its limit is written under mutex_, since several connections may have asked.
   enum class LimitQuestion : uint8_t { kDue, kFailed, kAnswered };
   std::atomic<LimitQuestion> limit_question_{LimitQuestion::kDue};
   std::atomic<size_t> item_bytes_max_{std::numeric_limits<size_t>::max()};

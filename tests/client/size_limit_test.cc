@@ -249,6 +249,28 @@ TEST_CASE("of values of one key in a call the last one stays, however large", "[
   CHECK(client->Get("b").value() == "y");
 }
 
+TEST_CASE("what is refused and what is not keep their order", "[client]") {
+  ServerProcess server("cairnd");
+  ClientOptions options = PatientOptions(server.server());
+  options.value_bytes_max = 100;
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const bool quiet = GENERATE(false, true);
+  const auto client = Connect(options);
+  const std::string large(101, 'x');
+  const SetItem items[] = {{"a", "x"},      {"key", large},  {"key", "small"}, {"b", large},
+                           {"gone", "old"}, {"gone", large}, {"c", "y"}};
+  if (quiet) {
+    CHECK(absl::IsResourceExhausted(client->SetAll(items)));
+  } else {
+    const MultiWriteResult result = client->SetMulti(items);
+    for (const size_t i : {0, 2, 4, 6}) CHECK(result.done(i));
+    for (const size_t i : {1, 3, 5}) CHECK(absl::IsResourceExhausted(result.status(i)));
+  }
+  CHECK(client->Get("key").value() == "small");
+  CHECK(client->Get("gone").value() == std::nullopt);
+  CHECK(client->Get("c").value() == "y");
+}
+
 TEST_CASE("callers leave while what they set is found to be too large", "[client]") {
   std::atomic<int> waiting{0};
   Storing storing("STAT item_size_max 4096\r\nEND\r\n", 0, 0, 0, &waiting);
