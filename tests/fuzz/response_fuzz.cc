@@ -29,18 +29,15 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
     writer.ReadAndTouch(kKeys[1], 10, 1);
     return writer.End();
   }
-  if (which == kOverruled && dialect == Dialect::kMeta) {
+  const bool overruled = which == kOverruled && dialect == Dialect::kMeta;
+  if (which == kAlone || overruled) {
     Part& part = call.AddPart(0, AnswerShape::kWord, false);
     RequestWriter writer(&part, "", dialect);
     writer.Store({StoreVerb::kSet, kKeys[1], "value", 0, 0, 0}, 1);
     writer.End();
+    if (!overruled) return;
     part.overruled = absl::ResourceExhaustedError("too large");
     return BecomeDelete(&part);
-  }
-  if (which == kAlone) {
-    RequestWriter writer(&call.AddPart(0, AnswerShape::kWord, false), "", dialect);
-    writer.Store({StoreVerb::kSet, kKeys[1], "value", 0, 0, 0}, 1);
-    return writer.End();
   }
   AnswerShape shape = shapes[which % std::size(shapes)];
   // Not asked in packets.
