@@ -187,7 +187,7 @@ AnswerReader::Result AnswerReader::OnLine(std::string_view line) {
   if (ByValues()) return OnValuesLine(line);
   if (part_->shape == AnswerShape::kLines) return OnTextLine(line);
   if (part_->shape == AnswerShape::kQuiet) return OnQuietLine(line);
-  if (part_->shape == AnswerShape::kSettings) return OnSettingsLine(line);
+  if (part_->shape == AnswerShape::kIgnored) return OnIgnoredLine(line);
   if (next_key_ == part_->keys.size()) {
     // Whatever else the server believes to have been asked, here it and we are at the same place.
     if (line == "MN") return Result::kDone;
@@ -338,20 +338,16 @@ AnswerReader::Result AnswerReader::OnNumber(std::string_view line) {
 AnswerReader::Result AnswerReader::OnQuietLine(std::string_view line) {
   if (line == "MN") return Result::kDone;
   if (IsErrorLine(line)) return OnErrorLine(line);
-  if (line == "NF" && !part_->overruled.ok()) return Result::kNeedMore;
   if (line != "NS") return Broken("not an answer to what was asked: " + Printable(line));
   part_->errors.push_back(absl::UnknownError("a value was not stored"));
   return Result::kNeedMore;
 }
 
-// Whatever it is that came instead, the MN ends it.
-AnswerReader::Result AnswerReader::OnSettingsLine(std::string_view line) {
-  constexpr size_t kLinesMax = 8;
-  if (line == "MN") return Result::kDone;
-  const bool counts =
-      line.starts_with("STAT item_size_max ") || line.starts_with("STAT proxy_enabled ");
-  if (counts && part_->lines.size() < kLinesMax) part_->lines.emplace_back(line);
-  return Result::kNeedMore;
+AnswerReader::Result AnswerReader::OnIgnoredLine(std::string_view line) {
+  const bool is_meta = dialect_ == Dialect::kMeta;
+  const bool is_answer = line == (is_meta ? "HD" : "DELETED") ||
+                         line == (is_meta ? "NF" : "NOT_FOUND") || IsErrorLine(line);
+  return is_answer ? Result::kDone : Broken("not an answer to a delete: " + Printable(line));
 }
 
 // "EN <flags>*" or "VA <bytes> <flags>*", with the opaque that was sent among them: the answer's

@@ -58,7 +58,7 @@ class AnswerReader {
   Result OnLeaseFlags(std::string_view flags, Answer& answer);
   Result OnTextLine(std::string_view line);
   Result OnQuietLine(std::string_view line);
-  Result OnSettingsLine(std::string_view line);
+  Result OnIgnoredLine(std::string_view line);
   Result OnErrorLine(std::string_view line);
   void TakeWholeValues(std::string_view* input);
   /// What has arrived of the value that is being read.

@@ -70,6 +70,10 @@ AnswerReader::Result AnswerReader::OnPacket(const BinaryAnswer& head, std::strin
   const size_t keys = part_->keys.size();
   const bool is_quiet = part_->shape == AnswerShape::kQuiet;
   if (place > keys) return Broken("an answer to another question");
+  if (part_->shape == AnswerShape::kIgnored) {
+    const bool is_answer = place == 0 && head.opcode == BinaryOpcode::kDelete;
+    return is_answer ? Result::kDone : Broken("not an answer to a delete");
+  }
   if ((HasValues() || is_quiet) && head.opcode == BinaryOpcode::kNoop) {
     if (place != keys || head.status != BinaryStatus::kOk) return Broken("an end at a wrong place");
     for (; next_key_ < keys; ++next_key_) AnswerAt(next_key_).state = AnswerState::kMiss;

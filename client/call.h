@@ -75,13 +75,13 @@ inline bool IsThere(const Answer& answer) {
 
 /// The shape of the answers to a part's requests.
 enum class AnswerShape : uint8_t {
-  kValues,    ///< VALUE lines in the order of the keys, END after each request line
-  kWord,      ///< a line for each key: the word of success, or one that says why not
-  kNumber,    ///< a line for each key with a number
-  kLease,     ///< meta: VA and a value, or EN, for each key; text: as kValues
-  kLines,     ///< one line (version), or STAT lines until END
-  kSettings,  ///< anything until MN; of what came, the lines about limits
-  kQuiet,     ///< lines that say what went wrong, then MN; no keys, no answers: Part::errors
+  kValues,   ///< VALUE lines in the order of the keys, END after each request line
+  kWord,     ///< a line for each key: the word of success, or one that says why not
+  kNumber,   ///< a line for each key with a number
+  kLease,    ///< meta: VA and a value, or EN, for each key; text: as kValues
+  kLines,    ///< one line (version), or STAT lines until END
+  kQuiet,    ///< lines that say what went wrong, then MN; no keys, no answers: Part::errors
+  kIgnored,  ///< one answer to a delete, of which nothing is told: Part::overruled
 };
 
 /// What one call asks of one server: request bytes, and which answers they bring. Owned by its
@@ -126,7 +126,7 @@ struct Part {
   std::string_view success;
   std::vector<Key> keys;
   uint32_t quiet_keys = 0;         ///< kQuiet: how many keys there are, in place of `keys`.
-  std::vector<std::string> lines;  ///< kLines, kSettings: what came.
+  std::vector<std::string> lines;  ///< kLines: what came.
 
   absl::Status status;  ///< Not ok: why the answers that are pending did not come.
   std::vector<absl::Status> errors;

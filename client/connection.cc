@@ -19,8 +19,6 @@ namespace {
 // A value with more than this to come is read to where it belongs, without a copy.
 constexpr size_t kDirectReadBytes = size_t{16} * 1024;
 constexpr size_t kIovMax = 64;
-// Whatever the first is answered with, the answer to the second ends it.
-constexpr std::string_view kLimitQuestion = "stats settings\r\nmn\r\n";
 // Rounds of reading before others have their turn.
 constexpr int kReadsMax = 32;
 
@@ -65,15 +63,6 @@ absl::Status Connection::About(const absl::Status& status) const {
 void Connection::Finish(Part* part, const absl::Status& status, Ending ending,
                         Clock::time_point now) {
   Call* const call = part->call;
-  if (part->shape == AnswerShape::kSettings) {
-    asks_for_limit_ = false;
-    if (ending == Ending::kAnswered) {
-      server_->LearnLimit(part->lines, now);
-    } else if (ending != Ending::kCancelled) {
-      server_->FailLimitQuestion(now);
-    }
-    return call->Unref();
-  }
   if (ending == Ending::kAnswered) {
     CountAnswered(*part, reader_.done(), reader_.refused(), counters_);
   } else {
@@ -105,6 +94,7 @@ short Connection::interest() const {
       return POLLOUT;
     case State::kHandshaking:
     case State::kGreeting:
+    case State::kAsking:
       return tls_ == nullptr ? short{POLLIN} : tls_->read_interest();
     case State::kReady:
       break;
@@ -118,14 +108,26 @@ short Connection::interest() const {
 Clock::time_point Connection::deadline() const {
   if (input_held_) return Clock::time_point();
   if (receiving_) return Clock::time_point::max();
-  if (state_ != State::kClosed && state_ != State::kReady) return address_deadline_;
-  if (state_ == State::kReady && !pending_.empty()) return last_progress_ + request_timeout_;
+  switch (state_) {
+    case State::kClosed:
+      break;
+    case State::kConnecting:
+    case State::kHandshaking:
+    case State::kGreeting:
+      return address_deadline_;
+    case State::kReady:
+      if (!pending_.empty()) return last_progress_ + request_timeout_;
+      break;
+    case State::kAsking:
+      return last_progress_ + request_timeout_;
+  }
   return Clock::time_point::max();
 }
 
 void Connection::OnDeadline(Clock::time_point now) {
   if (input_held_) return OnEvents(now);
-  if (state_ == State::kReady) {
+  if (state_ == State::kAsking) server_->FailLimitQuestion(now);
+  if (state_ == State::kReady || state_ == State::kAsking) {
     counters_->request_timeouts.Add(1);
     Break(absl::DeadlineExceededError("no answer within the request timeout"), now);
   } else {
@@ -134,7 +136,6 @@ void Connection::OnDeadline(Clock::time_point now) {
 }
 
 void Connection::RecordLatency(const Part& part, Clock::time_point now) {
-  if (part.shape == AnswerShape::kSettings) return;
   // A call that began while the driver was at work may be later than `now`.
   const Clock::duration took = std::max(now - part.call->begun, Clock::duration::zero());
   counters_->RecordLatency(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
@@ -164,6 +165,8 @@ void Connection::Flush(Clock::time_point now) {
     StartBatch(now);
   }
   if (!sending_.empty()) Write(now);
+  // It broke, and to a UNIX socket was made again at once: there is nothing that could be awaited.
+  if (state_ == State::kReady && pending_.empty() && !queue_.empty()) Flush(now);
 }
 
 void Connection::StartBatch(Clock::time_point now) {
@@ -185,12 +188,14 @@ void Connection::StartBatch(Clock::time_point now) {
              Ending::kBroken, now);
       continue;
     }
-    if (use_meta && part->stores_large) {
-      if (AwaitsLimit(now)) {
+    if (part->stores_large) {
+      if (server_->limit_question_due(now)) {
         queue_.push_front(part);
+        if (pending_.empty()) AskForLimit(now);
         break;
       }
-      if (server_->Refuses(part->item_bytes) && !Overrule(part, now)) continue;
+      const Dialect dialect = use_meta || dialect_ == Dialect::kBinary ? dialect_ : Dialect::kText;
+      if (server_->Refuses(part->item_bytes) && !Overrule(part, dialect, now)) continue;
     }
     // A part with both forms is read by the one that was sent.
     if (!use_meta) {
@@ -206,36 +211,6 @@ void Connection::StartBatch(Clock::time_point now) {
   pending_.back().ends_batch = true;
   ++batches_;
   if (was_idle) last_progress_ = now;
-}
-
-// What may be too large is kept back until the server has said how much it takes: once, until a
-// connection is made again, and of servers only that speak the meta protocol, since proxies may
-// hang up on the question. While another connection asks, this one asks, too: that is simpler than
-// to wait for it.
-bool Connection::AwaitsLimit(Clock::time_point now) {
-  if (!asks_for_limit_ && server_->limit_question_due(now)) AskForLimit();
-  return asks_for_limit_;
-}
-
-void Connection::AskForLimit() {
-  asks_for_limit_ = true;
-  Part& part = Call::New()->AddPart(0, AnswerShape::kSettings, false);
-  part.text.Advance(part.text.Extend(kLimitQuestion.size()).Text(kLimitQuestion));
-  sending_.push_back({&part, part.text.view()});
-  pending_.push_back({&part, false});
-}
-
-// A value that the server would refuse is not sent, and what a set was to replace deleted. False
-// when that leaves nothing to send, and the part is over.
-bool Connection::Overrule(Part* part, Clock::time_point now) {
-  if (part->operation == Operation::kSet) {
-    part->overruled = server_->TooLarge();
-    BecomeDelete(part);
-    return true;
-  }
-  part->counted.store(true, std::memory_order_relaxed);  // as little as what is refused before
-  Finish(part, server_->TooLarge(), Ending::kCancelled, now);
-  return false;
 }
 
 ssize_t Connection::Send(iovec* pieces, size_t count) {
@@ -289,6 +264,8 @@ void Connection::OnEvents(Clock::time_point now) {
       return OnHandshake(now);
     case State::kGreeting:
       return OnGreeting(now);
+    case State::kAsking:
+      return OnLimitAnswer(now);
     case State::kReady:
       if (receiving_) return;
       if (pending_.empty()) {
@@ -455,7 +432,7 @@ void Connection::OnClosedByPeer(Clock::time_point now) {
 // connection, unless the server has just shown that this would mean waiting for nothing.
 void Connection::Break(const absl::Status& why, Clock::time_point now) {
   const absl::Status status = About(why);
-  const bool was_up = state_ == State::kReady;
+  const bool was_up = state_ == State::kReady || state_ == State::kAsking;
   const bool server_failed = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
   Close();
   sending_.clear();

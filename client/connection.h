@@ -86,7 +86,7 @@ class Connection {
   std::vector<Call*>& finished() { return finished_; }
 
  private:
-  enum class State : uint8_t { kClosed, kConnecting, kHandshaking, kGreeting, kReady };
+  enum class State : uint8_t { kClosed, kConnecting, kHandshaking, kGreeting, kReady, kAsking };
   static constexpr int kBatchesMax = 2;
   static constexpr size_t kInputBytes = size_t{64} * 1024;
 
@@ -113,14 +113,17 @@ class Connection {
   void OnSaslAnswer(Clock::time_point now);
   void Ready();
 
+  // connection_limit.cc
+  void AskForLimit(Clock::time_point now);
+  void OnLimitAnswer(Clock::time_point now);
+  void GiveUpLimit(Clock::time_point now);
+  bool Overrule(Part* part, Dialect dialect, Clock::time_point now);
+
   // connection.cc
   ssize_t Receive(char* to, size_t bytes);
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
   void StartBatch(Clock::time_point now);
-  bool AwaitsLimit(Clock::time_point now);
-  void AskForLimit();
-  bool Overrule(Part* part, Clock::time_point now);
   void Write(Clock::time_point now);
   std::span<char> ReceiveTarget();
   void Read(Clock::time_point now);
@@ -165,7 +168,6 @@ class Connection {
   std::deque<Unsent> sending_;   // begun: what of it the socket has not taken
   std::deque<Pending> pending_;  // begun: whose answers are due, in order
   int batches_ = 0;              // unanswered
-  bool asks_for_limit_ = false;  // and is not answered yet
   AnswerReader reader_;
   bool reading_ = false;    // reader_ is at pending_.front()
   size_t part_bytes_ = 0;   // that it has read of this part

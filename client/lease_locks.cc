@@ -272,7 +272,8 @@ Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
             [&](RequestWriter& writer, uint32_t n) {
               writer.Store(request, n);
               return request.key.size() + request.value.size();
-            });
+            },
+            &request);
         return Step<Outcomes>::Ask(std::move(adds), on_stored);
       });
 }

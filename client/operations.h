@@ -119,12 +119,9 @@ class Operations {
   bool Refuses(uint16_t server, const StoreRequest& stored) const {
     return router_.servers()[server]->Refuses(ItemBytes(stored));
   }
-  // The server has not said how much it takes, and will be asked before it is sent this, unless it
-  // speaks what has no such question.
+  // The server has not said how much it takes, and will be asked before it is sent this.
   bool MayBeRefused(uint16_t server, const StoreRequest& stored) const {
-    const Dialect dialect = DialectOf(server);
     return ItemBytes(stored) > Part::kNeverRefused &&
-           (dialect == Dialect::kMeta || dialect == Dialect::kUnknown) &&
            router_.servers()[server]->limit_question_due();
   }
   size_t ItemBytes(const StoreRequest& stored) const {

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "client/binary_wire.h"
+
 namespace cairn {
 namespace {
 
@@ -77,6 +79,20 @@ bool HasBadBytes(std::string_view key) {
   return (halves[0] | halves[1]) != 0;
 }
 
+// With its prefix.
+std::string_view KeyOfSet(const Part& part, Dialect dialect) {
+  if (dialect == Dialect::kBinary) {
+    const std::string_view packet = part.text.view();
+    const size_t key_bytes = GetBigEndian<uint16_t>(packet.data() + 2);
+    const size_t extras_bytes = static_cast<uint8_t>(packet[4]);
+    return packet.substr(protocol::kBinaryHeaderBytes + extras_bytes, key_bytes);
+  }
+  const bool is_meta = dialect == Dialect::kMeta;
+  std::string_view line = (is_meta ? part.meta : part.text).view();
+  line.remove_prefix(std::string_view(is_meta ? "ms " : "set ").size());
+  return line.substr(0, line.find(' '));
+}
+
 }  // namespace
 
 absl::Status CheckKey(std::string_view prefix, std::string_view key) {
@@ -100,15 +116,25 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
                            0xffffffff);
 }
 
-void BecomeDelete(Part* part) {
-  constexpr std::string_view kVerb = "ms ";
-  const std::string_view set = part->meta.view().substr(kVerb.size());
-  const std::string key(set.substr(0, set.find(' ')));
+void BecomeDelete(Part* part, Dialect dialect) {
+  const std::string key(KeyOfSet(*part, dialect));
+  part->shape = AnswerShape::kIgnored;
+  part->ends_with_mn = false;
+  part->text.clear();
   part->meta.clear();
-  part->meta.Append("md ").Append(key).Append(" q\r\nmn\r\n");
-  part->ends_with_mn = true;
-  part->shape = AnswerShape::kQuiet;
-  part->success = "DELETED";
+  if (dialect == Dialect::kBinary) {
+    BinaryRequestHead head;
+    head.opcode = BinaryOpcode::kDelete;
+    head.key_bytes = key.size();
+    head.opaque = part->opaque;
+    char bytes[protocol::kBinaryHeaderBytes];
+    head.Write(bytes);
+    part->text.Append({bytes, sizeof(bytes)}).Append(key);
+  } else if (dialect == Dialect::kMeta) {
+    part->meta.Append("md ").Append(key).Append("\r\n");
+  } else {
+    part->text.Append("delete ").Append(key).Append("\r\n");
+  }
 }
 
 void RequestWriter::Read(std::string_view verb, std::string_view key, uint32_t answer) {

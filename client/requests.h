@@ -31,10 +31,10 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 
 enum class BinaryOpcode : uint8_t;
 
-/// Makes of a part that only sets one value, in the meta protocol, the delete of its key, a quiet
-/// one: whether the key was there is not of interest. Its operation is still that of the set, since
+/// Makes of a part that only sets one value the delete of its key, in `dialect`, which is the one
+/// that will be spoken: AnswerShape::kIgnored. Its operation is still that of the set, since
 /// callers whose time is up look at that.
-void BecomeDelete(Part* part);
+void BecomeDelete(Part* part, Dialect dialect);
 
 /// Which command stores.
 enum class StoreVerb : uint8_t { kSet, kAdd, kReplace, kAppend, kPrepend, kCas };

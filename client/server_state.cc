@@ -1,9 +1,6 @@
 #include "client/server_state.h"
 
 #include <algorithm>
-#include <charconv>
-#include <string_view>
-#include <system_error>
 #include <utility>
 
 namespace cairn {
@@ -141,24 +138,9 @@ void ServerState::FailLimitQuestion(Clock::time_point now) {
   limit_question_.store(LimitQuestion::kFailed, std::memory_order_relaxed);
 }
 
-void ServerState::LearnLimit(std::span<const std::string> settings, Clock::time_point now) {
-  constexpr std::string_view kLimit = "STAT item_size_max ";
+void ServerState::LearnLimit(std::optional<size_t> item_size_max, Clock::time_point now) {
   size_t bytes_max = std::numeric_limits<size_t>::max();
-  for (const std::string& line : settings) {
-    if (line.starts_with(kLimit)) {
-      size_t number = 0;
-      const char* const end = line.data() + line.size();
-      const auto [read_to, error] = std::from_chars(line.data() + kLimit.size(), end, number);
-      if (error == std::errc() && read_to == end && number > Part::kItemOverheadMin) {
-        bytes_max = number - Part::kItemOverheadMin;
-      }
-    }
-    // memcached's proxy hands on what is larger than its own limit.
-    if (line == "STAT proxy_enabled yes") {
-      bytes_max = std::numeric_limits<size_t>::max();
-      break;
-    }
-  }
+  if (item_size_max > Part::kItemOverheadMin) bytes_max = *item_size_max - Part::kItemOverheadMin;
   absl::MutexLock lock(&mutex_);
   limit_failures_.store(0, std::memory_order_relaxed);
   limit_learned_.store(now.time_since_epoch().count(), std::memory_order_relaxed);

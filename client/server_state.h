@@ -7,7 +7,7 @@
 #include <ctime>
 #include <functional>
 #include <limits>
-#include <span>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -82,10 +82,10 @@ class ServerState {
     return limit_question_.load(std::memory_order_relaxed) != LimitQuestion::kAnswered &&
            limit_question_due(Clock::now());
   }
-  /// A connection broke over the question: it is asked again after a minute, then two, four, ...
+  /// There was no answer, or none that made sense: it is asked again after a minute, then two, ...
   void FailLimitQuestion(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
-  /// What it said.
-  void LearnLimit(std::span<const std::string> settings, Clock::time_point now)
+  /// What it said: the most that an item may have, all counted; nullopt: nothing.
+  void LearnLimit(std::optional<size_t> item_size_max, Clock::time_point now)
       ABSL_LOCKS_EXCLUDED(mutex_);
   /// What was connected to may be another program.
   void ForgetLimit() ABSL_LOCKS_EXCLUDED(mutex_);

@@ -55,12 +55,12 @@ class SaslServer {
             database + "\nlog_level: 0\n");
   }
 
-  ServerProcess* Start() {
+  ServerProcess* Start(std::vector<std::string> options = {}) {
     if (!has_users_) return nullptr;
     const std::string value = variable_.starts_with("SASL") ? "" : "passwords";
-    process_ =
-        std::make_unique<ServerProcess>(program_, std::vector<std::string>{"-S"},
-                                        std::vector<std::string>{variable_ + folder_.Path(value)});
+    options.emplace_back("-S");
+    process_ = std::make_unique<ServerProcess>(
+        program_, std::move(options), std::vector<std::string>{variable_ + folder_.Path(value)});
     return process_->running() ? process_.get() : nullptr;
   }
 
@@ -245,6 +245,47 @@ TEST_CASE("values that are too large for a server with SASL are refused one by o
   CHECK_FALSE(modest->Get("large").value().has_value());
   CHECK_FALSE(modest->Get("c").value().has_value());
   CHECK(modest->Get("a").value() == "3");
+}
+
+TEST_CASE("what a server with SASL does not take is not sent to it", "[client][sasl]") {
+  const bool is_ours = GENERATE(true, false);
+  SaslServer server = is_ours ? SaslServer() : SaslServer("memcached");
+  ServerProcess* const process = server.Start({"-I", "512k"});
+  if (process == nullptr) {
+    WARN("skipped: no memcached with SASL, or no saslpasswd2");
+    return;
+  }
+  ClientOptions options = OptionsFor(process->server());
+  options.key_prefix = "p:";
+  const auto other = Connect(options);
+  REQUIRE(other->SetAll({{{"a", "old"}, {"b", "old"}, {"c", "old"}, {"large", "old"}}}).ok());
+  const auto client = Connect(options);
+  const std::string large(600'000, 'x');
+  const std::string smaller(400'000, 'x');
+  const SetItem items[] = {{"a", large}, {"b", "new"}, {"c", large}};
+  SECTION("one") { CHECK(absl::IsResourceExhausted(client->Set("large", large))); }
+  SECTION("one on a loop") {
+    CHECK(absl::IsResourceExhausted(Wait(client->Async().Set("large", large))));
+  }
+  SECTION("many") {
+    const MultiWriteResult set = client->SetMulti(items);
+    CHECK((!set.done(0) && set.done(1) && !set.done(2)));
+    CHECK(client->Get("b").value() == "new");
+    CHECK(client->GetMulti({{"a", "c"}}).misses() == 2);
+  }
+  SECTION("many, quietly") {
+    CHECK(absl::IsResourceExhausted(client->SetAll(items)));
+    CHECK(client->Get("b").value() == "new");
+    CHECK(client->GetMulti({{"a", "c"}}).misses() == 2);
+  }
+  SECTION("what leaves what is there") {
+    CHECK(absl::IsResourceExhausted(client->Replace("large", large).status()));
+    CHECK(client->Get("large").value() == "old");
+  }
+  CHECK(client->Stats()[0].bytes_sent < 2000);
+  CHECK(client->Stats()[0].bytes_received > 200);
+  CHECK(client->Set("large", smaller).ok());
+  CHECK(client->Get("large").value() == smaller);
 }
 
 TEST_CASE("the patterns work with SASL", "[client][sasl]") {

@@ -203,11 +203,10 @@ TEST_CASE("without max_fails a server is never left alone", "[client]") {
 TEST_CASE("a server's limit is asked for until it is known, and believed for a while", "[client]") {
   Watched server;
   ServerState& state = server.state;
-  const std::vector<std::string> settings = {"STAT item_size_max 16384"};
   const auto due = [&state] { return state.limit_question_due(Clock::now()); };
   CHECK_FALSE(state.Refuses(size_t{1} << 40));
   CHECK(due());
-  state.LearnLimit(settings, Clock::now());
+  state.LearnLimit(16384, Clock::now());
   CHECK(state.Refuses(16384 - 33));
   CHECK_FALSE(state.Refuses(16384 - 34));
   CHECK_FALSE(due());
@@ -217,10 +216,10 @@ TEST_CASE("a server's limit is asked for until it is known, and believed for a w
   CHECK_FALSE(state.Refuses(size_t{1} << 20));
   CHECK(due());
   // Of long ago: what is sent next asks again.
-  state.LearnLimit(settings, Clock::now() - std::chrono::hours(1));
+  state.LearnLimit(16384, Clock::now() - std::chrono::hours(1));
   CHECK_FALSE(state.Refuses(size_t{1} << 20));
   CHECK(due());
-  state.LearnLimit(settings, Clock::now());
+  state.LearnLimit(16384, Clock::now());
   CHECK(state.Refuses(size_t{1} << 20));
   // Whoever answers when it is back may be another one.
   server.FailOften();
@@ -243,8 +242,7 @@ TEST_CASE("a question for the limit that failed is asked again after some time",
   state.ForgetLimit();  // which is made again over it
   fails_for(seconds(120));
   fails_for(seconds(240));
-  const std::string settings[] = {"STAT item_size_max 16384"};
-  state.LearnLimit(settings, now);
+  state.LearnLimit(16384, now);
   CHECK(state.Refuses(20'000));
   // One that was under way changes nothing.
   state.FailLimitQuestion(now);

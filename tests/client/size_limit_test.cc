@@ -10,6 +10,7 @@
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "tests/catch.h"
+#include "tests/client/client_end.h"
 #include "tests/client/connect.h"
 #include "tests/client/one_server.h"
 #include "tests/client/server_process.h"
@@ -35,56 +36,75 @@ int64_t Stat(Client& client, std::string_view name) {
   return -1;
 }
 
-// The longest value that the server takes, from a client that never asks.
+// The longest value that the server takes.
 size_t LongestTaken(const Server& server, const std::string& key) {
-  ClientOptions options = OptionsOf(server);
-  options.protocol = ClientOptions::Protocol::kText;
-  const auto client = Connect(options);
+  ClientEnd client(server);
   size_t taken = 1;
   size_t refused = size_t{4} << 20;
   while (refused - taken > 1) {
     const size_t bytes = (taken + refused) / 2;
-    const absl::Status status = client->Set(key, std::string(bytes, 'x'));
-    REQUIRE((status.ok() || absl::IsResourceExhausted(status)));
-    (status.ok() ? taken : refused) = bytes;
+    client.conversation.Send("set " + key + " 0 0 " + std::to_string(bytes) + "\r\n" +
+                             std::string(bytes, 'x') + "\r\n");
+    const std::string answer = client.conversation.Line();
+    REQUIRE((answer == "STORED" || answer.starts_with("SERVER_ERROR")));
+    (answer == "STORED" ? taken : refused) = bytes;
   }
   return taken;
 }
 
-// A peer that speaks meta, stores everything and answers the question with `settings`, or hangs up
-// on it, or says nothing any more, on its first connections. While `*waits` it keeps the answer.
-struct Storing {
-  explicit Storing(const std::string& settings, int hangs_up = 0, uint16_t port = 0,
-                   int keeps_silent = 0, const std::atomic<int>* waits = nullptr)
-      : peer(
-            [this, settings, hangs_up, keeps_silent, waits](Conversation& conversation,
-                                                            int number) {
-              for (std::string line = conversation.Line(); !line.empty();
-                   line = conversation.Line()) {
-                if (line == "version") conversation.Send("VERSION 1.6.45\r\n");
-                if (line == "mn") conversation.Send("MN\r\n");
-                if (line == "stats settings") {
-                  ++asked;
-                  if (number < hangs_up) return;
-                  while (number < keeps_silent && !conversation.Line().empty()) continue;
-                  while (waits != nullptr && *waits != 0) std::this_thread::yield();
-                  conversation.Send(settings);
-                }
-                if (line.starts_with("md ") && !line.ends_with(" q")) conversation.Send("HD\r\n");
-                if (line.starts_with("ms ")) {
-                  const std::string rest = line.substr(line.find(' ', 3) + 1);
-                  conversation.Skip(std::stoul(rest) + 2);
-                  ++stored;
-                  conversation.Send("HD\r\n");
-                }
-              }
-            },
-            port) {}
+// A peer that stores everything, in the meta protocol if its version is new enough, and answers the
+// question with `settings`. On its first connections it hangs up on it, or says nothing any more.
+// While `*waits` it keeps the answer.
+struct Script {
+  std::string settings;
+  int hangs_up = 0;
+  uint16_t port = 0;
+  int keeps_silent = 0;
+  const std::atomic<int>* waits = nullptr;
+  std::string version = "1.6.45";
+};
+
+class Storing {
+ public:
+  explicit Storing(Script script)
+      : script_(std::move(script)),
+        peer([this](Conversation& client, int number) { Serve(client, number); }, script_.port) {}
 
   std::atomic<int> asked{0};
   std::atomic<int> stored{0};
+
+ private:
+  void Serve(Conversation& client, int number) {
+    for (std::string line = client.Line(); !line.empty(); line = client.Line()) {
+      const bool is_set = line.starts_with("set ");
+      if (line == "version") client.Send("VERSION " + script_.version + "\r\n");
+      if (line == "mn") client.Send("MN\r\n");
+      if (line == "stats settings") {
+        ++asked;
+        if (number < script_.hangs_up) return;
+        while (number < script_.keeps_silent && !client.Line().empty()) continue;
+        while (script_.waits != nullptr && *script_.waits != 0) std::this_thread::yield();
+        client.Send(script_.settings);
+      }
+      if (line.starts_with("md ")) client.Send("HD\r\n");
+      if (line.starts_with("delete ")) client.Send("DELETED\r\n");
+      if (is_set || line.starts_with("ms ")) {
+        // "ms <key> <bytes> ...", "set <key> <flags> <exptime> <bytes>"
+        client.Skip(std::stoul(line.substr(is_set ? line.rfind(' ') : line.find(' ', 3))) + 2);
+        ++stored;
+        client.Send(is_set ? "STORED\r\n" : "HD\r\n");
+      }
+    }
+  }
+
+  const Script script_;
+
+ public:
   ScriptedPeer peer;
 };
+
+constexpr const char* kSixteen = "STAT item_size_max 16384\r\nEND\r\n";
+constexpr const char* kOldVersion = "1.4.5";
 
 }  // namespace
 
@@ -94,6 +114,7 @@ TEST_CASE("what a server takes is sent to it, and nothing that is far too large"
   INFO(program << " -I " << limit);
   // It does not start with that, or falls over when its chunks are made as small.
   if (program == "memcached" && limit.ends_with("k") && limit != "512k") return;
+  const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
   ServerProcess server(program, {"-I", limit});
   if (!server.running()) {
     WARN("skipped: " << program << " is not installed");
@@ -101,7 +122,9 @@ TEST_CASE("what a server takes is sent to it, and nothing that is far too large"
   }
   const std::string key = GENERATE(as<std::string>(), "k", std::string(200, 'k'));
   const size_t longest = LongestTaken(server.server(), key);
-  const auto client = Connect(OptionsOf(server.server()));
+  ClientOptions options = OptionsOf(server.server());
+  options.protocol = protocol;
+  const auto client = Connect(options);
   // Each connection that is made asks.
   const std::string asks(1100, 'x');
   REQUIRE(Wait(client->Async().Set(key, asks)).ok());
@@ -152,9 +175,11 @@ TEST_CASE("the first value that a client sends may be too large, too", "[client]
   const std::string smaller(400'000, 'x');
   REQUIRE(other->Set("key", "old").ok());
   REQUIRE(other->Set("small", "old").ok());
-  const LeasedItem leased = other->GetWithLease("leased").value();
+  ClientOptions options = OptionsOf(server.server());
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const LeasedItem leased = Connect(options)->GetWithLease("leased").value();
   const int64_t before = Stat(*other, "bytes_read");
-  const auto client = Connect(OptionsOf(server.server()));
+  const auto client = Connect(options);
   const SetItem items[] = {{"key", large}, {"small", "new"}, {"smaller", smaller}, {"gone", large}};
   size_t sent = 0;
   bool deletes = true;
@@ -201,9 +226,11 @@ TEST_CASE("the first value that a client sends may be too large, too", "[client]
 
 TEST_CASE("a small limit holds from the first value on, too", "[client]") {
   ServerProcess server("cairnd", {"-I", "2k"});
-  const auto other = Connect(OptionsOf(server.server()));
+  ClientOptions options = OptionsOf(server.server());
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const auto other = Connect(options);
   const int64_t before = Stat(*other, "bytes_read");
-  const auto client = Connect(OptionsOf(server.server()));
+  const auto client = Connect(options);
   const std::string large(2100, 'x');
   const std::string smaller(1100, 'x');
   const SetItem items[] = {{"a", large}, {"b", smaller}, {"c", large}};
@@ -222,7 +249,9 @@ TEST_CASE("a small limit holds from the first value on, too", "[client]") {
 TEST_CASE("while one connection asks for the limit, another sends nothing too large either",
           "[client]") {
   std::atomic<int> waiting{1};
-  Storing storing("STAT item_size_max 16384\r\nEND\r\n", 0, 0, 0, &waiting);
+  Storing storing({.settings = kSixteen,
+                   .waits = &waiting,
+                   .version = GENERATE(as<std::string>(), "1.6.45", kOldVersion)});
   const auto client = Connect(OptionsOf(storing.peer.server()));
   const std::string large(20'000, 'x');
   absl::Status blocking;
@@ -273,7 +302,9 @@ TEST_CASE("what is refused and what is not keep their order", "[client]") {
 
 TEST_CASE("callers leave while what they set is found to be too large", "[client]") {
   std::atomic<int> waiting{0};
-  Storing storing("STAT item_size_max 4096\r\nEND\r\n", 0, 0, 0, &waiting);
+  Storing storing({.settings = "STAT item_size_max 4096\r\nEND\r\n",
+                   .waits = &waiting,
+                   .version = GENERATE(as<std::string>(), "1.6.45", kOldVersion)});
   const std::string large(kLarge, 'x');
   const std::vector<SetItem> items(100, {"key", large});
   const auto client = Connect(OptionsOf(storing.peer.server()));
@@ -354,7 +385,8 @@ TEST_CASE("servers with limits of their own have one each", "[client]") {
 }
 
 TEST_CASE("a limit is asked for when it may matter, and once", "[client]") {
-  Storing storing("STAT item_size_max 16384\r\nEND\r\n");
+  Storing storing(
+      {.settings = kSixteen, .version = GENERATE(as<std::string>(), "1.6.45", kOldVersion)});
   const auto client = Connect(OptionsOf(storing.peer.server()));
   REQUIRE(client->Set("k", "small").ok());
   REQUIRE(client->SetMulti(std::vector<SetItem>(1000, {"k", "small"})).done(999));
@@ -372,15 +404,16 @@ TEST_CASE("a limit is asked for when it may matter, and once", "[client]") {
 
 TEST_CASE("a strange answer about limits changes nothing", "[client]") {
   const std::string answer = GENERATE(
-      as<std::string>(), "ERROR\r\n", "SERVER_ERROR what\r\n", "CLIENT_ERROR no\r\n", "END\r\n", "",
-      "STAT item_size_max many\r\nEND\r\n", "STAT item_size_max \r\nEND\r\n",
-      "STAT item_size_max 0\r\nEND\r\n", "STAT item_size_max -1\r\nEND\r\n",
-      "STAT item_size_max 99999999999999999999999\r\nEND\r\n", "HD\r\nVALUE k 0 1\r\nx\r\nEND\r\n",
+      as<std::string>(), "END\r\n", "STAT item_size_max many\r\nEND\r\n",
+      "STAT item_size_max \r\nEND\r\n", "STAT item_size_max 0\r\nEND\r\n",
+      "STAT item_size_max -1\r\nEND\r\n", "STAT item_size_max 99999999999999999999999\r\nEND\r\n",
+      "STAT \r\nSTAT item_size_max\r\nEND\r\n",
       // A proxy's own limit is not its servers'.
       "STAT item_size_max 16384\r\nSTAT proxy_enabled yes\r\nEND\r\n",
       "STAT proxy_enabled yes\r\nSTAT item_size_max 16384\r\nEND\r\n");
   INFO(answer);
-  Storing storing(answer);
+  Storing storing(
+      {.settings = answer, .version = GENERATE(as<std::string>(), "1.6.45", kOldVersion)});
   const auto client = Connect(OptionsOf(storing.peer.server()));
   for (int i = 0; i < 3; ++i) CHECK(client->Set("k", std::string(20'000, 'x')).ok());
   CHECK(storing.asked == 1);
@@ -389,17 +422,47 @@ TEST_CASE("a strange answer about limits changes nothing", "[client]") {
   CHECK(client->Stats()[0].written == 3);
 }
 
-TEST_CASE("a peer that hangs up on the question is not asked again", "[client]") {
-  Storing storing("", 1);
-  const auto client = Connect(OptionsOf(storing.peer.server()));
+TEST_CASE("who hangs up on the question, or has no answer to it, is not asked again", "[client]") {
+  const std::string answer =
+      GENERATE(as<std::string>(), "", "HD\r\n", "MN\r\nEND\r\n", "END\r\nEND\r\n", "ERROR\r\n",
+               "SERVER_ERROR what\r\n", "CLIENT_ERROR no\r\n", std::string(20'000, 'x'),
+               "VALUE k 0 1\r\nx\r\nEND\r\n");
+  INFO(answer);
+  Storing storing({.settings = answer,
+                   .hangs_up = answer.empty() ? 1 : 0,
+                   .version = GENERATE(as<std::string>(), "1.6.45", kOldVersion)});
+  ClientOptions options = OptionsOf(storing.peer.server());
+  options.max_fails = 1;  // it is no failure of the server's
+  const auto client = Connect(options);
+  const bool first = GENERATE(true, false);
+  if (!first) REQUIRE(client->Set("k", "small").ok());
+  const std::string large(20'000, 'x');
+  const SetItem items[] = {{"k", "x"}, {"k", large}, {"k", "y"}};
+  CHECK(client->SetMulti(items).done_count() == 3);
+  for (int i = 0; i < 3; ++i) CHECK(client->Set("k", large).ok());
+  CHECK(storing.asked == 1);
+  CHECK(storing.stored == (first ? 6 : 7));
+  CHECK(storing.peer.connections() == 2);
+  CHECK(client->Stats()[0].not_reached.total() == 0);
+}
+
+TEST_CASE("who says nothing to the question is a server that does not answer", "[client]") {
+  Storing storing({.settings = kSixteen, .keeps_silent = 1});
+  ClientOptions options = OptionsOf(storing.peer.server());
+  options.request_timeout = absl::Milliseconds(50);
+  const auto client = Connect(options);
   REQUIRE(client->Set("k", "small").ok());
-  for (int i = 0; i < 4; ++i) CHECK(client->Set("k", std::string(20'000, 'x')).ok());
+  const std::string large(20'000, 'x');
+  CHECK(absl::IsDeadlineExceeded(client->Set("k", large)));
+  CHECK(storing.stored == 1);
+  // It is not asked again for a while.
+  CHECK(client->Set("k", large).ok());
   CHECK(storing.asked == 1);
   CHECK(storing.peer.connections() == 2);
 }
 
 TEST_CASE("a question that was given up is asked again", "[client]") {
-  Storing storing("STAT item_size_max 16384\r\nEND\r\n", 0, 0, /*keeps_silent=*/1);
+  Storing storing({.settings = kSixteen, .keeps_silent = 1});
   const auto client = Connect(OptionsOf(storing.peer.server()));
   const std::string large(20'000, 'x');
   event_base* const base = event_base_new();
@@ -415,13 +478,14 @@ TEST_CASE("a question that was given up is asked again", "[client]") {
 }
 
 TEST_CASE("a server that comes back may have another limit", "[client]") {
-  auto storing = std::make_unique<Storing>("STAT item_size_max 16384\r\nEND\r\n");
+  auto storing = std::make_unique<Storing>(Script{.settings = kSixteen});
   const Server server = storing->peer.server();
   const auto client = Connect(OptionsOf(server));
   REQUIRE(client->Set("k", std::string(kLarge, 'x')).ok());
   CHECK(absl::IsResourceExhausted(client->Set("k", std::string(20'000, 'x'))));
   storing.reset();
-  storing = std::make_unique<Storing>("STAT item_size_max 65536\r\nEND\r\n", 0, server.port);
+  storing = std::make_unique<Storing>(
+      Script{.settings = "STAT item_size_max 65536\r\nEND\r\n", .port = server.port});
   while (!client->Set("k", "small").ok()) std::this_thread::yield();
   CHECK(client->Set("k", std::string(20'000, 'x')).ok());
   CHECK(client->Set("k", std::string(60'000, 'x')).ok());
@@ -429,23 +493,23 @@ TEST_CASE("a server that comes back may have another limit", "[client]") {
   CHECK(storing->asked == 1);
 }
 
-TEST_CASE("with classic text no server is asked for its limit", "[client]") {
-  std::atomic<int> asked{0};
-  ScriptedPeer peer([&asked](Conversation& conversation, int) {
-    for (std::string line = conversation.Line(); !line.empty(); line = conversation.Line()) {
-      if (line.starts_with("stats")) ++asked;
-      if (line == "version") conversation.Send("VERSION 1.4.5\r\n");
-      if (line.starts_with("set ")) {
-        conversation.Skip(20'002);
-        conversation.Send("STORED\r\n");
-      }
-    }
-  });
-  ClientOptions options = OptionsOf(peer.server());
-  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
-  const auto client = Connect(options);
-  for (int i = 0; i < 3; ++i) CHECK(client->Set("k", std::string(20'000, 'x')).ok());
-  CHECK(asked == 0);
+TEST_CASE("the question waits for what was asked before, and nothing is lost by it", "[client]") {
+  Storing storing({.settings = kSixteen,
+                   .hangs_up = GENERATE(0, 1000),
+                   .version = GENERATE(as<std::string>(), "1.6.45", kOldVersion)});
+  const auto client = Connect(OptionsOf(storing.peer.server()));
+  const std::string large(10'000, 'x');
+  std::vector<SetItem> items(2000, {"k", "small"});
+  for (size_t i = 700; i < items.size(); i += 500) items[i].value = large;
+  std::vector<std::thread> threads;
+  std::atomic<size_t> done{0};
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] { done += client->SetMulti(items).done_count(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(done == 4 * items.size());
+  CHECK(storing.stored == 4 * 2000);
+  CHECK(storing.asked == 1);
 }
 
 }  // namespace cairn

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/answer_reader.h"
+#include "client/limit_question.h"
 #include "client/requests.h"
 
 namespace cairn {
@@ -16,9 +17,8 @@ constexpr std::string_view kKeys[] = {"a", "key", "b", "user:42"};
 
 void Ask(Call& call, uint8_t kind, Dialect dialect) {
   call.answers.resize(std::size(kKeys));
-  const AnswerShape shapes[] = {AnswerShape::kValues,  AnswerShape::kWord,  AnswerShape::kNumber,
-                                AnswerShape::kLines,   AnswerShape::kLease, AnswerShape::kQuiet,
-                                AnswerShape::kSettings};
+  const AnswerShape shapes[] = {AnswerShape::kValues, AnswerShape::kWord,  AnswerShape::kNumber,
+                                AnswerShape::kLines,  AnswerShape::kLease, AnswerShape::kQuiet};
   // Besides, what has its shape from elsewhere.
   constexpr size_t kTouching = std::size(shapes);
   constexpr size_t kOverruled = kTouching + 1;
@@ -29,19 +29,16 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
     writer.ReadAndTouch(kKeys[1], 10, 1);
     return writer.End();
   }
-  const bool overruled = which == kOverruled && dialect == Dialect::kMeta;
-  if (which == kAlone || overruled) {
+  if (which == kAlone || which == kOverruled) {
     Part& part = call.AddPart(0, AnswerShape::kWord, false);
     RequestWriter writer(&part, "", dialect);
     writer.Store({StoreVerb::kSet, kKeys[1], "value", 0, 0, 0}, 1);
     writer.End();
-    if (!overruled) return;
+    if (which == kAlone) return;
     part.overruled = absl::ResourceExhaustedError("too large");
-    return BecomeDelete(&part);
+    return BecomeDelete(&part, dialect);
   }
-  AnswerShape shape = shapes[which % std::size(shapes)];
-  // Not asked in packets.
-  if (shape == AnswerShape::kSettings && dialect == Dialect::kBinary) shape = AnswerShape::kLines;
+  const AnswerShape shape = shapes[which % std::size(shapes)];
   Part& part = call.AddPart(0, shape, shape == AnswerShape::kValues);
   RequestWriter writer(&part, "", dialect);
   for (uint32_t i = 0; i < std::size(kKeys); ++i) {
@@ -63,7 +60,7 @@ void Ask(Call& call, uint8_t kind, Dialect dialect) {
       case AnswerShape::kLines:
         if (i == 0) writer.Line("stats", "", i);
         break;
-      case AnswerShape::kSettings:
+      case AnswerShape::kIgnored:
         break;
     }
   }
@@ -116,6 +113,22 @@ Understood Understand(uint8_t kind, std::string_view bytes, size_t piece, bool d
   return understood;
 }
 
+// Of an answer that arrives in pieces the end and the meaning do not change when more comes.
+void UnderstandLimit(std::string_view bytes, size_t piece) {
+  using State = LimitAnswer::State;
+  for (const Dialect dialect : {Dialect::kText, Dialect::kBinary}) {
+    const LimitAnswer whole = ReadLimitAnswer(bytes, dialect);
+    for (size_t at = 0; at < bytes.size(); at += piece) {
+      const LimitAnswer begun = ReadLimitAnswer(bytes.substr(0, at), dialect);
+      if (begun.state == State::kPartial) continue;
+      if (begun.state != whole.state || begun.bytes != whole.bytes ||
+          begun.item_size_max != whole.item_size_max) {
+        abort();
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cairn
 
@@ -126,6 +139,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t piece = data[1] % 16 + size_t{1};
   const auto whole = cairn::Understand(kind, bytes, bytes.size(), false);
   const auto pieces = cairn::Understand(kind, bytes, piece, (data[1] & 0x80) != 0);
+  cairn::UnderstandLimit(bytes, piece);
   if (whole.result != pieces.result || whole.answers != pieces.answers) abort();
   if (whole.result == cairn::AnswerReader::Result::kDone && whole.consumed != pieces.consumed) {
     abort();

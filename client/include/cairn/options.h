@@ -124,7 +124,7 @@ struct ClientOptions {
   std::shared_ptr<Tracer> tracer;
 
   /// A larger value is refused before it is sent, to whichever server; what counts is what is sent,
-  /// i.e. after compression. Servers that speak the meta protocol are also asked for their own -I,
+  /// i.e. after compression. Servers are also asked for their own -I, which proxies do not tell,
   /// before the first value of about 1 KB or more, and what one of them refuses for certain is not
   /// sent to it. Instead of a set a delete is: no older value is left.
   size_t value_bytes_max = size_t{1024} * 1024 - 512;
