@@ -155,7 +155,9 @@ class Connection {
   size_t address_ = 0;                // which of them is being tried
   bool was_up_ = false;               // some time before
   bool proven_ = false;               // it has answered something since it was made
-  bool ask_version_ = true;  // off for one connection, after a peer that hung up on the question
+  // After a peer that hung up on a question, for the connection that is made over it.
+  bool ask_version_ = true;
+  bool gave_up_limit_ = false;
   // Answers of the greeting still due: 'A'uthentication, 'V'ersion, then perhaps 'M'N; or
   // SASL's alone, 'S'.
   std::string_view greeting_left_;

@@ -1,6 +1,7 @@
 // What a Connection does about values that its server may not take.
 #include <cerrno>
 #include <string_view>
+#include <utility>
 
 #include "client/connection.h"
 #include "client/limit_question.h"
@@ -41,12 +42,15 @@ void Connection::OnLimitAnswer(Clock::time_point now) {
   server_->LearnLimit(answer.item_size_max, now);
 }
 
-// Goes on with another connection, on which this is not asked. It is to the same peer, who has just
-// been there, and nobody else's trial if it was one.
+// Goes on with another connection, on which this is not asked. Who hung up has just been there, so
+// that nobody needs to be asked whether it may be tried.
 void Connection::GiveUpLimit(Clock::time_point now) {
   server_->FailLimitQuestion(now);
   ask_version_ = dialect_ != Dialect::kText;  // what it speaks is known, and it may hang up on that
+  gave_up_limit_ = true;
   Close();
+  if (auto known = server_->addresses().Get(); known.ok()) addresses_ = *std::move(known);
+  address_ = 0;
   connect_deadline_ = now + connect_timeout_;
   ConnectTo(now);
 }
@@ -59,6 +63,7 @@ bool Connection::Overrule(Part* part, Dialect dialect, Clock::time_point now) {
     BecomeDelete(part, dialect);
     return true;
   }
+  proven_ = true;  // it has answered the question, and may be all that it is asked for a long time
   part->counted.store(true, std::memory_order_relaxed);  // as little as what is refused before
   Finish(part, server_->TooLarge(), Ending::kCancelled, now);
   return false;

@@ -72,6 +72,8 @@ void Connection::Connect(Clock::time_point now) {
   absl::StatusOr<AddressBook::Addresses> admitted = server_->Admit(now);
   if (!admitted.ok()) return FailQueue(admitted.status(), Ending::kLeftAlone, now);
   addresses_ = std::move(*admitted);
+  ask_version_ = true;
+  gave_up_limit_ = false;
   connect_deadline_ = now + connect_timeout_;
   address_ = 0;
   ConnectTo(now);
@@ -248,7 +250,8 @@ void Connection::Ready() {
   if (was_up_) counters_->replaced.Add(1);
   counters_->up.store(was_up_ = true, std::memory_order_relaxed);
   server_->set_dialect(dialect_);
-  server_->ForgetLimit();
+  // What another connection has learned while this one was hung up on is true still.
+  if (!std::exchange(gave_up_limit_, false)) server_->ForgetLimit();
 }
 
 }  // namespace cairn

@@ -90,8 +90,7 @@ std::string_view LimitQuestion(Dialect dialect) {
 }
 
 LimitAnswer ReadLimitAnswer(std::string_view input, Dialect dialect) {
-  const LimitAnswer answer =
-      dialect == Dialect::kBinary ? ReadPackets(input) : ReadLines(input);
+  const LimitAnswer answer = dialect == Dialect::kBinary ? ReadPackets(input) : ReadLines(input);
   const size_t bytes = answer.state == State::kPartial ? input.size() : answer.bytes;
   return bytes > kAnswerBytesMax ? LimitAnswer{.state = State::kNone} : answer;
 }

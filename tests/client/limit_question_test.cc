@@ -39,8 +39,8 @@ void CheckPieces(const std::string& answer, Dialect dialect, std::optional<size_
 }  // namespace
 
 TEST_CASE("a limit is found among settings, however they arrive", "[client]") {
-  CheckPieces("STAT maxbytes 1024\r\nSTAT item_size_max 4096\r\nSTAT x y\r\nEND\r\n", Dialect::kText,
-              4096);
+  CheckPieces("STAT maxbytes 1024\r\nSTAT item_size_max 4096\r\nSTAT x y\r\nEND\r\n",
+              Dialect::kText, 4096);
   CheckPieces("STAT item_size_max 4096\r\nEND\r\n", Dialect::kMeta, 4096);
   CheckPieces("END\r\n", Dialect::kText, std::nullopt);
   CheckPieces(BinaryAnswerOf("4096"), Dialect::kBinary, 4096);

@@ -256,9 +256,16 @@ TEST_CASE("while one connection asks for the limit, another sends nothing too la
   const std::string large(20'000, 'x');
   absl::Status blocking;
   absl::Status asynchronous;
-  std::thread first([&] { blocking = client->Set("k", large); });
-  std::thread second([&] { asynchronous = Wait(client->Async().Set("k", large)); });
-  while (storing.asked < 2 && storing.stored == 0) std::this_thread::yield();
+  std::atomic<int> over{0};
+  std::thread first([&] {
+    blocking = client->Set("k", large);
+    ++over;
+  });
+  std::thread second([&] {
+    asynchronous = Wait(client->Async().Set("k", large));
+    ++over;
+  });
+  while (storing.asked < 2 && storing.stored == 0 && over < 2) std::this_thread::yield();
   waiting = 0;
   first.join();
   second.join();
@@ -449,7 +456,7 @@ TEST_CASE("who hangs up on the question, or has no answer to it, is not asked ag
 TEST_CASE("who says nothing to the question is a server that does not answer", "[client]") {
   Storing storing({.settings = kSixteen, .keeps_silent = 1});
   ClientOptions options = OptionsOf(storing.peer.server());
-  options.request_timeout = absl::Milliseconds(50);
+  options.request_timeout = absl::Milliseconds(500);
   const auto client = Connect(options);
   REQUIRE(client->Set("k", "small").ok());
   const std::string large(20'000, 'x');
@@ -491,6 +498,17 @@ TEST_CASE("a server that comes back may have another limit", "[client]") {
   CHECK(client->Set("k", std::string(60'000, 'x')).ok());
   CHECK(absl::IsResourceExhausted(client->Set("k", std::string(70'000, 'x'))));
   CHECK(storing->asked == 1);
+}
+
+TEST_CASE("a connection that was only asked for the limit is made again like any other",
+          "[client]") {
+  ServerProcess server("cairnd", {"-I", "2k"});
+  const auto client = Connect(OptionsOf(server.server()));
+  CHECK(absl::IsResourceExhausted(client->Replace("k", std::string(5000, 'x')).status()));
+  server.Kill();
+  server.Start();
+  CHECK(client->Get("k").value() == std::nullopt);
+  CHECK(client->Stats()[0].connections_made == 2);
 }
 
 TEST_CASE("the question waits for what was asked before, and nothing is lost by it", "[client]") {
