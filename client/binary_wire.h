@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "protocol/binary_codec.h"
@@ -97,6 +98,11 @@ struct BinaryRequestHead {
     at = PutBigEndian(static_cast<uint32_t>(extras_bytes + key_bytes + value_bytes), at);
     at = PutBigEndian(opaque, at);
     return PutBigEndian(cas, at);
+  }
+  std::string Bytes() const {
+    std::string bytes(protocol::kBinaryHeaderBytes, '\0');
+    Write(bytes.data());
+    return bytes;
   }
 };
 

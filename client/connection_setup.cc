@@ -59,9 +59,7 @@ std::string SaslPlain(const std::string& username, const std::string& password) 
   head.opcode = BinaryOpcode::kSaslAuth;
   head.key_bytes = kMechanism.size();
   head.value_bytes = username.size() + password.size() + 2;
-  char bytes[protocol::kBinaryHeaderBytes];
-  head.Write(bytes);
-  std::string packet(bytes, sizeof(bytes));
+  std::string packet = head.Bytes();
   packet.append(kMechanism).append(1, '\0').append(username).append(1, '\0').append(password);
   return packet;
 }

@@ -21,9 +21,7 @@ std::string BinaryQuestion() {
   BinaryRequestHead head;
   head.opcode = BinaryOpcode::kStat;
   head.key_bytes = kGroup.size();
-  char bytes[protocol::kBinaryHeaderBytes];
-  head.Write(bytes);
-  return std::string(bytes, sizeof(bytes)).append(kGroup);
+  return head.Bytes().append(kGroup);
 }
 
 class Settings {

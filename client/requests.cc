@@ -127,9 +127,7 @@ void BecomeDelete(Part* part, Dialect dialect) {
     head.opcode = BinaryOpcode::kDelete;
     head.key_bytes = key.size();
     head.opaque = part->opaque;
-    char bytes[protocol::kBinaryHeaderBytes];
-    head.Write(bytes);
-    part->text.Append({bytes, sizeof(bytes)}).Append(key);
+    part->text.Append(head.Bytes()).Append(key);
   } else if (dialect == Dialect::kMeta) {
     part->meta.Append("md ").Append(key).Append("\r\n");
   } else {
