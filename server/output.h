@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "storage/store.h"
 
 struct iovec;
@@ -77,7 +78,7 @@ class Output {
     size_t at;     // offset in buffer_ that this value stands before
     size_t bytes;  // of all its pieces
     storage::Pin pin;
-    std::vector<std::string_view> pieces;
+    absl::InlinedVector<std::string_view, 4> pieces;
   };
 
   /// Makes room for `n` more bytes.
