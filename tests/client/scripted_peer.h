@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -103,6 +104,19 @@ inline int Listen(uint16_t port, uint16_t* bound, const char* host = "127.0.0.1"
   return fd;
 }
 
+inline int ListenAt(const std::string& path) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 ||
+      listen(fd, 64) != 0) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
 /// A port of the loopback where nobody listened a moment ago.
 inline uint16_t FreePort() {
   uint16_t port = 0;
@@ -123,6 +137,11 @@ class ScriptedPeer {
     listener_ = Listen(port, &port_, host);
     acceptor_ = std::thread([this] { Accept(); });
   }
+  /// On a UNIX socket.
+  ScriptedPeer(Talk talk, std::string path) : talk_(std::move(talk)), host_(std::move(path)) {
+    listener_ = ListenAt(host_);
+    acceptor_ = std::thread([this] { Accept(); });
+  }
   ~ScriptedPeer() {
     {
       const std::lock_guard lock(mutex_);
@@ -137,7 +156,7 @@ class ScriptedPeer {
 
   Server server() const {
     Server server;
-    server.host = "127.0.0.1";
+    server.host = host_;
     server.port = port_;
     return server;
   }
@@ -166,6 +185,7 @@ class ScriptedPeer {
   }
 
   const Talk talk_;
+  const std::string host_ = "127.0.0.1";
   int listener_ = -1;
   uint16_t port_ = 0;
   std::atomic<int> connections_{0};

@@ -15,6 +15,7 @@
 #include "tests/client/one_server.h"
 #include "tests/client/server_process.h"
 #include "tests/client/wait.h"
+#include "tests/server/temporary_folder.h"
 
 namespace cairn {
 namespace {
@@ -62,18 +63,23 @@ struct Script {
   int keeps_silent = 0;
   const std::atomic<int>* waits = nullptr;
   std::string version = "1.6.45";
+  std::string path = {};  // of a UNIX socket, in place of a port
 };
 
 class Storing {
  public:
   explicit Storing(Script script)
       : script_(std::move(script)),
-        peer([this](Conversation& client, int number) { Serve(client, number); }, script_.port) {}
+        peer(script_.path.empty() ? ScriptedPeer(Talker(), script_.port)
+                                  : ScriptedPeer(Talker(), script_.path)) {}
 
   std::atomic<int> asked{0};
   std::atomic<int> stored{0};
 
  private:
+  ScriptedPeer::Talk Talker() {
+    return [this](Conversation& client, int number) { Serve(client, number); };
+  }
   void Serve(Conversation& client, int number) {
     for (std::string line = client.Line(); !line.empty(); line = client.Line()) {
       const bool is_set = line.starts_with("set ");
@@ -509,6 +515,39 @@ TEST_CASE("a connection that was only asked for the limit is made again like any
   server.Start();
   CHECK(client->Get("k").value() == std::nullopt);
   CHECK(client->Stats()[0].connections_made == 2);
+}
+
+TEST_CASE("a limit holds over a UNIX socket, too, also of a server that was started again",
+          "[client]") {
+  const server::TemporaryFolder folder;
+  ServerProcess server("cairnd", {"-I", "2k", "-s", folder.Path("socket")});
+  ClientOptions options = OptionsOf(server.server());
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const auto client = Connect(options);
+  for (int starts = 0; starts < 3; ++starts) {
+    REQUIRE(client->Set("key", "old").ok());
+    CHECK(absl::IsResourceExhausted(client->Set("key", std::string(5000, 'x'))));
+    CHECK(client->Get("key").value() == std::nullopt);
+    CHECK(Stat(*client, "bytes_read") < 1000);
+    server.Kill();
+    server.Start();
+  }
+  CHECK(client->Stats()[0].connections_made == 3);
+}
+
+// To a UNIX socket the connection that is made in place of the one that broke is there at once.
+TEST_CASE("who hangs up on the question over a UNIX socket loses nothing by it either",
+          "[client]") {
+  const server::TemporaryFolder folder;
+  Storing storing({.settings = kSixteen,
+                   .hangs_up = 1000,
+                   .version = GENERATE(as<std::string>(), "1.6.45", kOldVersion),
+                   .path = folder.Path("socket")});
+  const auto client = Connect(OptionsOf(storing.peer.server()));
+  CHECK(client->Set("key", std::string(5000, 'x')).ok());
+  CHECK(client->Set("key", "small").ok());
+  CHECK(storing.asked == 1);
+  CHECK(storing.stored == 2);
 }
 
 TEST_CASE("the question waits for what was asked before, and nothing is lost by it", "[client]") {

@@ -66,6 +66,24 @@ TEST_CASE("a server is believed that has the right certificate", "[client][tls]"
   CHECK(multi[2].value == "more");
 }
 
+TEST_CASE("over TLS, too, nothing is sent that is larger than the server takes", "[client][tls]") {
+  if (Skipped()) return;
+  TlsFiles files;
+  files.Issue("server", "IP:127.0.0.1");
+  std::vector<std::string> words = files.ServerOptions("server");
+  words.insert(words.end(), {"-I", "512k"});
+  ServerProcess process("cairnd", words);
+  ClientOptions options = files.OptionsFor(process.server());
+  options.protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  const auto client = Connect(options);
+  const std::string smaller(400'000, 'x');
+  CHECK(absl::IsResourceExhausted(client->Set("key", std::string(600'000, 'x'))));
+  CHECK(client->Stats()[0].bytes_sent < 1000);
+  CHECK(client->Set("key", smaller).ok());
+  CHECK(client->Get("key").value() == smaller);
+  CHECK(client->Stats()[0].connections_made == 1);
+}
+
 TEST_CASE("a server is not believed whose certificate is not for it", "[client][tls]") {
   if (Skipped()) return;
   TlsFiles files;
