@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "storage/prefetch.h"
+
 namespace cairn::server {
 namespace {
 
@@ -36,7 +38,7 @@ void Output::AppendPinned(storage::Pin pin, std::span<const std::string_view> pi
   for (const std::string_view piece : pieces) {
     pinned.bytes += piece.size();
     for (size_t at = 0; at < std::min(piece.size(), kPrefetchedBytes); at += kCacheLineBytes) {
-      __builtin_prefetch(piece.data() + at);
+      storage::PrefetchLine(piece.data() + at);
     }
   }
   pinned_bytes_ += pinned.bytes;
