@@ -60,7 +60,7 @@ class Connection {
   /// connects.
   void set_receives_waiting() { receives_waiting_ = true; }
   /// Longer than any such recv() waits: for what has to happen sooner, poll.
-  static constexpr std::chrono::milliseconds kReceiveWaitMax{40};
+  static constexpr std::chrono::milliseconds kReceiveWaitMax{140};
   /// Answers are due and nothing else is: waiting for them is all there is to do.
   bool only_awaits() const {
     return awaits_in_receive_ && !receiving_ && !pending_.empty() && sending_.empty();
