@@ -44,8 +44,8 @@ Dialect DialectOfVersion(std::string_view line) {
 
 // From now on recv() waits, unless it is told not to.
 bool WaitInReceive(int fd) {
-  // Less than kReceiveWaitMax, since the kernel counts in ticks. Much less costs 2 to 3 us a wait: a
-  // timer that is due in a few ticks takes part in how an idle processor sleeps and wakes.
+  // Less than kReceiveWaitMax, since the kernel counts in ticks. Much less costs 2 to 3 us a wait:
+  // a timer that is due in a few ticks takes part in how an idle processor sleeps and wakes.
   timeval wait = {};
   wait.tv_usec = 100'000;
   int off = 0;

@@ -26,9 +26,8 @@ class Worker;
 class Connection {
  public:
   struct Origin {
-    std::string peer;  ///< "tcp:127.0.0.1:4711" as `stats conns` shows it
-    std::string listen_address;
-    LogPeer log_peer;
+    PeerAddress peer;
+    std::shared_ptr<const std::string> socket_address;  ///< it came in by
   };
 
   Connection(Worker* worker, std::unique_ptr<Transport> transport, const SessionOptions& options,
@@ -97,7 +96,6 @@ class Connection {
   const std::unique_ptr<Transport> transport_;
   Session session_;
   ConnectionRecord record_;
-  LogPeer log_peer_;
   event event_;
   short waiting_for_ = 0;
   bool continue_when_sent_ = false;  ///< the session is kBlocked
@@ -111,7 +109,6 @@ class Connection {
   std::string saved_input_;
   std::unique_ptr<Output> unsent_;
   std::unique_ptr<WatchStream> watch_;
-  std::shared_ptr<bool> alive_;  ///< what wakes of the log hub hold on to; made when watching
 };
 
 }  // namespace cairn::server

@@ -6,17 +6,17 @@
 
 namespace cairn::server {
 
-void LogConnectionNew(LogHub& hub, const LogPeer& peer, int fd) {
+void LogConnectionNew(LogHub& hub, const PeerAddress& peer, int fd) {
   if (!hub.Wants(LogKind::kConnEvents)) return;
   hub.Publish(LogKind::kConnEvents, fmt::format("conn_new rip={} rport={} transport={} cfd={}",
-                                                peer.address, peer.port, peer.transport, fd));
+                                                peer.ip(), peer.port(), peer.transport(), fd));
 }
 
-void LogConnectionClosed(LogHub& hub, const LogPeer& peer, std::string_view reason, int fd) {
+void LogConnectionClosed(LogHub& hub, const PeerAddress& peer, std::string_view reason, int fd) {
   if (!hub.Wants(LogKind::kConnEvents)) return;
   hub.Publish(LogKind::kConnEvents,
-              fmt::format("conn_close rip={} rport={} transport={} reason={} cfd={}", peer.address,
-                          peer.port, peer.transport, reason, fd));
+              fmt::format("conn_close rip={} rport={} transport={} reason={} cfd={}", peer.ip(),
+                          peer.port(), peer.transport(), reason, fd));
 }
 
 void LogConnectionError(LogHub& hub, int fd, std::string_view message) {

@@ -4,22 +4,16 @@
 #include <string_view>
 
 #include "server/log_hub.h"
+#include "server/peer_address.h"
 #include "storage/store.h"
 
 /// The log lines of `watch` that do not come from requests: connections that open and close, items
 /// that are evicted, and what the background does. Each costs a relaxed load while nobody watches.
 namespace cairn::server {
 
-/// A client's address as the log shows it.
-struct LogPeer {
-  std::string address;  ///< an IP address without port, or "unix"
-  unsigned port = 0;
-  std::string_view transport = "tcp";  ///< "local" (UNIX socket), "tcp" or "udp"
-};
-
-void LogConnectionNew(LogHub& hub, const LogPeer& peer, int fd);
+void LogConnectionNew(LogHub& hub, const PeerAddress& peer, int fd);
 /// `reason` is "error", "normal", "idle_timeout" or "shutdown".
-void LogConnectionClosed(LogHub& hub, const LogPeer& peer, std::string_view reason, int fd);
+void LogConnectionClosed(LogHub& hub, const PeerAddress& peer, std::string_view reason, int fd);
 /// A connection failed outside of a request (`message` in one line), or its TLS did.
 void LogConnectionError(LogHub& hub, int fd, std::string_view message);
 void LogTlsError(LogHub& hub, int fd, std::string_view message);

@@ -1,6 +1,5 @@
 #include "server/listener.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <unistd.h>
@@ -9,7 +8,6 @@
 #include <ctime>
 #include <utility>
 
-#include "fmt/format.h"
 #include "server/tls.h"
 
 namespace cairn::server {
@@ -24,26 +22,6 @@ int64_t MonotonicUs() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return int64_t{t.tv_sec} * 1'000'000 + t.tv_nsec / 1000;
-}
-
-/// A peer's address in the words of `stats conns` and of the log.
-void Describe(const BoundSocket& socket, const sockaddr_storage& peer, Connection::Origin* origin) {
-  origin->listen_address = socket.address;
-  char text[INET6_ADDRSTRLEN] = "";
-  if (peer.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(peer);
-    inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-    origin->log_peer = {text, ntohs(v4.sin_port), "tcp"};
-    origin->peer = fmt::format("tcp:{}:{}", text, ntohs(v4.sin_port));
-  } else if (peer.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(peer);
-    inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
-    origin->log_peer = {text, ntohs(v6.sin6_port), "tcp"};
-    origin->peer = fmt::format("tcp6:[{}]:{}", text, ntohs(v6.sin6_port));
-  } else {
-    origin->log_peer = {"unix", 0, "local"};
-    origin->peer = socket.address;
-  }
 }
 
 }  // namespace
@@ -62,7 +40,8 @@ void Acceptor::Listen(BoundSocket socket) {
   auto listener = std::make_unique<Listener>();
   listener->acceptor = this;
   listener->record.fd = socket.fd;
-  listener->record.address = socket.address;
+  listener->record.kind = ConnectionRecord::Kind::kListener;
+  listener->record.socket_address = std::make_shared<const std::string>(socket.address);
   listener->record.state.store("conn_listening", std::memory_order_relaxed);
   listener->record.last_command_ms.store(server_->clock->Now().ms, std::memory_order_relaxed);
   listener->socket = std::move(socket);
@@ -144,7 +123,7 @@ void Acceptor::Place(Listener& listener, int fd, const sockaddr_storage& peer, s
   arrival.options.negotiable = policy.protocol == WireProtocol::kNegotiating;
   arrival.options.needs_ascii_auth = server_->auth_file != nullptr;
   arrival.options.needs_sasl = server_->sasl != nullptr;
-  Describe(listener.socket, peer, &arrival.origin);
+  arrival.origin = {PeerAddress(peer), listener.record.socket_address};
   server_->process->curr_connections.fetch_add(1, std::memory_order_relaxed);
   server_->process->total_connections.fetch_add(1, std::memory_order_relaxed);
   workers_[next_worker_]->Adopt(std::move(arrival));

@@ -33,13 +33,13 @@ Progress Session::Process(std::string_view input, Output* out, unsigned max_requ
   for (;;) {
     if (out->over_high_water()) return stop(SessionStatus::kBlocked);
     std::string_view left = input.substr(consumed);
-    if (swallow_bytes_ != 0) {
-      const uint64_t drop = std::min<uint64_t>(swallow_bytes_, left.size());
-      swallow_bytes_ -= drop;
+    if (swallowed_ != nullptr) {
+      const uint64_t drop = std::min<uint64_t>(swallowed_->bytes_left, left.size());
+      swallowed_->bytes_left -= drop;
       consumed += static_cast<size_t>(drop);
-      if (swallow_bytes_ != 0) return stop(SessionStatus::kNeedInput);
-      out->Append(swallow_answer_);
-      swallow_answer_.clear();
+      if (swallowed_->bytes_left != 0) return stop(SessionStatus::kNeedInput);
+      out->Append(swallowed_->answer);
+      swallowed_.reset();
       continue;
     }
     if (transfer_ != nullptr) {
@@ -164,11 +164,11 @@ void Session::AdvanceTransfer(size_t n) {
 }
 
 void Session::Swallow(uint64_t bytes, std::string answer) {
-  swallow_bytes_ = bytes;
-  swallow_answer_ = std::move(answer);
-  if (bytes != 0) return;
-  out_->Append(swallow_answer_);
-  swallow_answer_.clear();
+  if (bytes == 0) {
+    out_->Append(answer);
+  } else {
+    swallowed_ = std::make_unique<Swallowed>(Swallowed{bytes, std::move(answer)});
+  }
 }
 
 void Session::RunContinuation(std::unique_ptr<Continuation> continuation) {

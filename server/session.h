@@ -109,11 +109,11 @@ class Session {
   SessionStatus BodyReceived(size_t n, Output* out);
 
   bool ReceivingBody() const { return transfer_ != nullptr; }
-  bool Swallowing() const { return swallow_bytes_ != 0; }
+  bool Swallowing() const { return swallowed_ != nullptr; }
 
   /// True when not even a part of a request is held here: the connection is idle.
   bool at_rest() const {
-    return transfer_ == nullptr && continuation_ == nullptr && swallow_bytes_ == 0;
+    return transfer_ == nullptr && continuation_ == nullptr && swallowed_ == nullptr;
   }
 
   // --- for the protocol code --------------------------------------------------------------------
@@ -167,8 +167,11 @@ class Session {
   bool close_ = false;
   std::unique_ptr<Transfer> transfer_;
   std::unique_ptr<Continuation> continuation_;
-  uint64_t swallow_bytes_ = 0;
-  std::string swallow_answer_;
+  struct Swallowed {
+    uint64_t bytes_left;
+    std::string answer;
+  };
+  std::unique_ptr<Swallowed> swallowed_;  // null: nothing is
 };
 
 }  // namespace cairn::server

@@ -22,9 +22,11 @@ void ReportConnections(const ServerContext& server, storage::Time now, StatSink 
     const auto line = [&](std::string_view name, std::string_view value) {
       sink(fmt::format("{}:{}", record.fd, name), value);
     };
-    if (record.udp) line("UDP", "UDP");
-    line("addr", record.address);
-    if (!record.listen_address.empty()) line("listen_addr", record.listen_address);
+    if (record.kind == ConnectionRecord::Kind::kUdp) line("UDP", "UDP");
+    line("addr", record.Address());
+    if (record.kind != ConnectionRecord::Kind::kListener) {
+      line("listen_addr", *record.socket_address);
+    }
     line("state", record.state.load(std::memory_order_relaxed));
     const int64_t idle_ms = now.ms - record.last_command_ms.load(std::memory_order_relaxed);
     line("secs_since_last_cmd", fmt::to_string(std::max<int64_t>(idle_ms, 0) / 1000));

@@ -33,9 +33,8 @@ void Drain(Output* output, std::string* to) {
 UdpEndpoint::UdpEndpoint(Worker* worker, BoundSocket socket)
     : worker_(worker), socket_(std::move(socket)), datagram_(kMaxDatagramBytes) {
   record_.fd = socket_.fd;
-  record_.address = socket_.address;
-  record_.listen_address = socket_.address;
-  record_.udp = true;
+  record_.kind = ConnectionRecord::Kind::kUdp;
+  record_.socket_address = std::make_shared<const std::string>(socket_.address);
   record_.state.store("conn_read", std::memory_order_relaxed);
   worker_->server()->connections->Add(&record_);
   event_.reset(

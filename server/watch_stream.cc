@@ -5,16 +5,25 @@
 namespace cairn::server {
 
 std::unique_ptr<WatchStream> WatchStream::Open(LogHub* hub, uint32_t kinds,
-                                               std::function<void()> wake) {
+                                               std::function<void(Task)> post, Task on_lines) {
+  auto alive = std::make_shared<bool>(true);
+  auto wake = [post = std::move(post), on_lines = std::move(on_lines), alive] {
+    post([alive, on_lines] {
+      if (*alive) on_lines();
+    });
+  };
   std::shared_ptr<Watcher> watcher = hub->Add(kinds, std::move(wake));
   if (watcher == nullptr) return nullptr;
-  return std::unique_ptr<WatchStream>(new WatchStream(hub, std::move(watcher)));
+  return std::unique_ptr<WatchStream>(new WatchStream(hub, std::move(watcher), std::move(alive)));
 }
 
-WatchStream::WatchStream(LogHub* hub, std::shared_ptr<Watcher> watcher)
-    : hub_(hub), watcher_(std::move(watcher)) {}
+WatchStream::WatchStream(LogHub* hub, std::shared_ptr<Watcher> watcher, std::shared_ptr<bool> alive)
+    : hub_(hub), watcher_(std::move(watcher)), alive_(std::move(alive)) {}
 
-WatchStream::~WatchStream() { hub_->Remove(watcher_); }
+WatchStream::~WatchStream() {
+  *alive_ = false;
+  hub_->Remove(watcher_);
+}
 
 bool WatchStream::Fill(Output* out) {
   if (!out->empty()) return false;

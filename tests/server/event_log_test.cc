@@ -6,6 +6,7 @@
 #include "server/uri_encode.h"
 #include "tests/catch.h"
 #include "tests/server/session_fixture.h"
+#include "tests/server/socket_addresses.h"
 
 namespace cairn::server {
 namespace {
@@ -57,13 +58,13 @@ TEST_CASE("Lines of requests are memcached's") {
 TEST_CASE("Lines of connections and of the background are memcached's") {
   LogHub hub(1 << 16);
   LogReader reader(&hub);
-  const LogPeer peer{"127.0.0.1", 54552, "tcp"};
+  const PeerAddress peer(Inet(INADDR_LOOPBACK, 54552));
   LogConnectionNew(hub, peer, 29);
   CHECK(reader.Next() == "type=conn_new rip=127.0.0.1 rport=54552 transport=tcp cfd=29");
   LogConnectionClosed(hub, peer, "normal", 29);
   CHECK(reader.Next() ==
         "type=conn_close rip=127.0.0.1 rport=54552 transport=tcp reason=normal cfd=29");
-  LogConnectionNew(hub, {"unix", 0, "local"}, 5);
+  LogConnectionNew(hub, PeerAddress(), 5);
   CHECK(reader.Next() == "type=conn_new rip=unix rport=0 transport=local cfd=5");
   LogConnectionError(hub, 7, "refused");
   CHECK(reader.Next() == "type=connerr fd=7 msg=refused");

@@ -124,7 +124,8 @@ TEST_CASE("There are at most twenty watchers") {
     REQUIRE(watchers.back() != nullptr);
   }
   CHECK(hub.Add(kFetches, [] {}) == nullptr);
-  CHECK(WatchStream::Open(&hub, kFetches, [] {}) == nullptr);
+  CHECK(WatchStream::Open(
+            &hub, kFetches, [](const auto&) {}, [] {}) == nullptr);
   hub.Remove(watchers.front());
   CHECK(hub.Add(kFetches, [] {}) != nullptr);
 }
@@ -179,7 +180,8 @@ TEST_CASE("Lines of one thread arrive in order while others publish and watchers
 
 TEST_CASE("A stream takes lines only when its output is sent") {
   LogHub hub(1 << 16);
-  auto stream = WatchStream::Open(&hub, kFetches, [] {});
+  auto stream = WatchStream::Open(
+      &hub, kFetches, [](const auto&) {}, [] {});
   Output out;
   CHECK_FALSE(stream->Fill(&out));
   hub.Publish(LogKind::kFetchers, "one");

@@ -1,5 +1,6 @@
 #include "server/stats_report.h"
 
+#include <memory>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -7,6 +8,7 @@
 
 #include "tests/catch.h"
 #include "tests/server/session_fixture.h"
+#include "tests/server/socket_addresses.h"
 
 namespace cairn::server {
 namespace {
@@ -197,19 +199,21 @@ TEST_CASE("Sizes are counted when they are tracked") {
 
 TEST_CASE("Connections are reported by descriptor") {
   ServerFixture fixture;
+  const auto socket_address = std::make_shared<const std::string>("tcp:127.0.0.1:11211");
   ConnectionRecord listener;
   listener.fd = 20;
-  listener.address = "tcp:127.0.0.1:11211";
+  listener.kind = ConnectionRecord::Kind::kListener;
+  listener.socket_address = socket_address;
   listener.state = "conn_listening";
   ConnectionRecord client;
   client.fd = 21;
-  client.address = "tcp:127.0.0.1:4711";
-  client.listen_address = "tcp:127.0.0.1:11211";
+  client.peer = PeerAddress(Inet(INADDR_LOOPBACK, 4711));
+  client.socket_address = socket_address;
   client.last_command_ms = fixture.worker.now.ms - 2500;
   ConnectionRecord udp;
   udp.fd = 22;
-  udp.udp = true;
-  udp.address = "udp:127.0.0.1:11211";
+  udp.kind = ConnectionRecord::Kind::kUdp;
+  udp.socket_address = std::make_shared<const std::string>("udp:127.0.0.1:11211");
   udp.state = "conn_read";
   for (const ConnectionRecord* record : {&udp, &client, &listener}) {
     fixture.connections.Add(record);
@@ -225,6 +229,7 @@ TEST_CASE("Connections are reported by descriptor") {
         "STAT 21:secs_since_last_cmd 2\r\n"
         "STAT 22:UDP UDP\r\n"
         "STAT 22:addr udp:127.0.0.1:11211\r\n"
+        "STAT 22:listen_addr udp:127.0.0.1:11211\r\n"
         "STAT 22:state conn_read\r\n"
         "STAT 22:secs_since_last_cmd 0\r\n"
         "END\r\n");
