@@ -370,13 +370,16 @@ void Connection::FinishFront(Clock::time_point now) {
   pending_.pop_front();
   reading_ = false;
   if (front.ends_batch) --batches_;
-  if (!proven_ || server_->troubled()) {
-    proven_ = true;
-    server_->Succeeded(now);
-  }
+  HasAnswered(now);
   RecordLatency(*front.part, now);
   Finish(front.part, front.part->overruled, Ending::kAnswered, now);
   part_bytes_ = 0;
+}
+
+void Connection::HasAnswered(Clock::time_point now) {
+  if (proven_ && !server_->troubled()) return;
+  proven_ = true;
+  server_->Succeeded(now);
 }
 
 // --- Ends

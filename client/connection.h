@@ -130,6 +130,7 @@ class Connection {
   bool Take(const Received& received, Clock::time_point now);
   bool Parse(Clock::time_point now);
   void FinishFront(Clock::time_point now);
+  void HasAnswered(Clock::time_point now);
   void Finish(Part* part, const absl::Status& status, Ending ending, Clock::time_point now);
   void OnClosedByPeer(Clock::time_point now);
   void Close();

@@ -40,6 +40,7 @@ void Connection::OnLimitAnswer(Clock::time_point now) {
   input_end_ = 0;
   state_ = State::kReady;
   server_->LearnLimit(answer.item_size_max, now);
+  HasAnswered(now);  // of a server in trouble no limit is believed
 }
 
 // Goes on with another connection, on which this is not asked. Who hung up has just been there, so
@@ -63,7 +64,7 @@ bool Connection::Overrule(Part* part, Dialect dialect, Clock::time_point now) {
     BecomeDelete(part, dialect);
     return true;
   }
-  proven_ = true;  // it has answered the question, and may be all that it is asked for a long time
+  proven_ = true;  // the server has answered the question, and may be asked for no more for long
   part->counted.store(true, std::memory_order_relaxed);  // as little as what is refused before
   Finish(part, server_->TooLarge(), Ending::kCancelled, now);
   return false;
