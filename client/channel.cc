@@ -218,8 +218,9 @@ bool Channel::OthersAwait(const Connection* one) const {
   });
 }
 
-// Null unless all there is to do is to receive. Of three connections that answer this call the
-// second is the first to be waited for: by then another has answered, too, and one is under way.
+// Null unless all there is to do is to receive, from one connection: while one of several keeps
+// silent the others' answers are to be read, of which their servers may have more than fits into
+// sockets.
 Connection* Channel::ToReceiveFrom(const Call& call, Clock::time_point now,
                                    Clock::time_point deadline) const {
   const Clock::time_point until = now + Connection::kReceiveWaitMax;
@@ -228,17 +229,15 @@ Connection* Channel::ToReceiveFrom(const Call& call, Clock::time_point now,
     if (connection->deadline() < until) return nullptr;
     if (connection->interest() != 0 && !connection->only_awaits()) return nullptr;
   }
-  Connection* first_two[2] = {};
-  size_t count = 0;
+  Connection* from = nullptr;
   for (size_t i = 0; i < call.submitted; ++i) {  // not those of waves to come
     const Part& part = call.parts[i];
     if (part.done.load(std::memory_order_relaxed)) continue;
     Connection* const connection = connections_[part.server].get();
-    if (!connection->only_awaits()) return nullptr;
-    if (count < 2) first_two[count] = connection;
-    ++count;
+    if (!connection->only_awaits() || (from != nullptr && from != connection)) return nullptr;
+    from = connection;
   }
-  return first_two[count > 2 ? 1 : 0];
+  return from;
 }
 
 // Lets go of the lead while it receives.

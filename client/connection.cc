@@ -19,6 +19,8 @@ namespace {
 // A value with more than this to come is read to where it belongs, without a copy.
 constexpr size_t kDirectReadBytes = size_t{16} * 1024;
 constexpr size_t kIovMax = 64;
+// Since something was sent or came: whoever drives has had the time to look.
+constexpr std::chrono::milliseconds kUnattended{1};
 // Rounds of reading before others have their turn.
 constexpr int kReadsMax = 32;
 
@@ -155,7 +157,18 @@ bool Connection::BrokeWhileIdle() const {
 void Connection::Flush(Clock::time_point now) {
   if (queue_.empty() && sending_.empty()) return;
   if (state_ == State::kClosed) Connect(now);
-  if (state_ != State::kReady) return;
+  if (state_ != State::kReady) return CountTime(now);
+  // An answer that nobody waited for may be there, and the connection's end behind it.
+  if (!pending_.empty() && !receiving_ && now - last_progress_ > kUnattended) {
+    Read(now);
+    if (state_ != State::kReady) return Flush(now);
+  }
+  // A pause is for connections that were there before it, too.
+  if (!queue_.empty() && server_->troubled() && !admitted_) {
+    const absl::Status status = server_->Admit(now);
+    if (!status.ok()) FailQueue(status, Ending::kLeftAlone, now);
+    admitted_ = status.ok();
+  }
   if (!queue_.empty() && window_open()) {
     if (pending_.empty() && proven_ && BrokeWhileIdle()) {
       // The server was restarted, or dropped idle clients: nothing is lost.
@@ -167,6 +180,24 @@ void Connection::Flush(Clock::time_point now) {
   if (!sending_.empty()) Write(now);
   // It broke, and to a UNIX socket was made again at once: there is nothing that could be awaited.
   if (state_ == State::kReady && pending_.empty() && !queue_.empty()) Flush(now);
+}
+
+bool Connection::NobodyWaits() const {
+  return std::all_of(queue_.begin(), queue_.end(), [](const Part* part) {
+    return part->call->abandoned.load(std::memory_order_relaxed);
+  });
+}
+
+// Where callers drive it nobody may, when those have gone who waited for it to be made. Its time
+// stands still then: not the server was late, but they.
+void Connection::CountTime(Clock::time_point now) {
+  if (std::exchange(resumes_, false) && receives_waiting_) {
+    const Clock::duration gap = now - last_flush_;
+    connect_deadline_ += gap;
+    address_deadline_ += gap;
+    last_progress_ += gap;
+  }
+  last_flush_ = now;
 }
 
 void Connection::StartBatch(Clock::time_point now) {
@@ -379,6 +410,7 @@ void Connection::FinishFront(Clock::time_point now) {
 void Connection::HasAnswered(Clock::time_point now) {
   if (proven_ && !server_->troubled()) return;
   proven_ = true;
+  admitted_ = false;
   server_->Succeeded(now);
 }
 
@@ -389,6 +421,7 @@ void Connection::Close() {
   tls_.reset();  // says goodbye
   input_held_ = false;
   awaits_in_receive_ = false;
+  admitted_ = false;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   counters_->up.store(false, std::memory_order_relaxed);

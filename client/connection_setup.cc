@@ -68,9 +68,18 @@ std::string SaslPlain(const std::string& username, const std::string& password) 
 }  // namespace
 
 void Connection::Connect(Clock::time_point now) {
-  absl::StatusOr<AddressBook::Addresses> admitted = server_->Admit(now);
-  if (!admitted.ok()) return FailQueue(admitted.status(), Ending::kLeftAlone, now);
-  addresses_ = std::move(*admitted);
+  if (absl::Status status = server_->Admit(now); !status.ok()) {
+    return FailQueue(status, Ending::kLeftAlone, now);
+  }
+  absl::StatusOr<AddressBook::Addresses> addresses = server_->addresses().Get();
+  // A name that does not resolve is a server that is down.
+  if (!addresses.ok()) {
+    counters_->failed.Add(1);
+    server_->Failed(addresses.status(), now);
+    return FailQueue(addresses.status(), Ending::kNoConnection, now);
+  }
+  admitted_ = true;
+  addresses_ = *std::move(addresses);
   ask_version_ = true;
   gave_up_limit_ = false;
   connect_deadline_ = now + connect_timeout_;

@@ -7,6 +7,8 @@ namespace cairn {
 namespace {
 
 constexpr std::chrono::minutes kLimitBelieved{1};
+// Between a claim and its request; a call that was refused or dropped never sends it.
+constexpr std::chrono::milliseconds kClaimLasts{50};
 
 }  // namespace
 
@@ -41,26 +43,16 @@ ServerState::ServerState(Server server, const ClientOptions& options, const TlsC
   if (options.auth == ClientOptions::Auth::kSaslPlain) dialect_ = Dialect::kBinary;
 }
 
-absl::StatusOr<AddressBook::Addresses> ServerState::Admit(Clock::time_point now) {
+absl::Status ServerState::Admit(Clock::time_point now) {
   if (server_.down) return absl::UnavailableError(address_ + " is marked down");
-  absl::StatusOr<AddressBook::Addresses> addresses = addresses_.Get();
-  if (!addresses.ok()) {
-    addresses_.LookUpAgain(now);
-    return addresses;
-  }
-  if (absl::Status admitted = AdmitTrial(now); !admitted.ok()) return admitted;
-  return addresses;
-}
-
-absl::Status ServerState::AdmitTrial(Clock::time_point now) {
-  const Standing before = standing(now);
-  if (before == Standing::kWell) return absl::OkStatus();
+  if (standing(now) == Standing::kWell) return absl::OkStatus();
+  if (!addresses_.Get().ok()) addresses_.LookUpAgain(now);  // for when it is tried
   absl::MutexLock lock(&mutex_);
-  if (claimed_) {
-    claimed_ = false;
+  if (std::exchange(claimed_, false)) {
+    avoided_until_.store((now + trial_max_).time_since_epoch().count(), std::memory_order_relaxed);
     return absl::OkStatus();
   }
-  if (before == Standing::kTrialDue && BeginTrial(now)) return absl::OkStatus();
+  if (BeginTrial(trial_max_, now)) return absl::OkStatus();
   return absl::UnavailableError(
       address_ +
       (on_trial_ ? " is being tried again after: " : " is left alone for a while after: ") +
@@ -69,18 +61,18 @@ absl::Status ServerState::AdmitTrial(Clock::time_point now) {
 
 // One at a time tries, so that a dead server costs one timeout and not one for every thread. A
 // trial of which nothing is heard ends by itself.
-bool ServerState::BeginTrial(Clock::time_point now) {
+bool ServerState::BeginTrial(Clock::duration lasts, Clock::time_point now) {
   if (standing(now) != Standing::kTrialDue) return false;
   on_trial_ = true;
-  avoided_until_.store((now + trial_max_).time_since_epoch().count(), std::memory_order_relaxed);
+  avoided_until_.store((now + lasts).time_since_epoch().count(), std::memory_order_relaxed);
   return true;
 }
 
 bool ServerState::ClaimTrial(Clock::time_point now) {
   absl::MutexLock lock(&mutex_);
   if (standing(now) == Standing::kWell) return true;
-  // Not to be taken from another one, who has not connected yet.
-  if (!BeginTrial(now)) return false;
+  // Not to be taken from another one, who has not been admitted yet.
+  if (!BeginTrial(kClaimLasts, now)) return false;
   return claimed_ = true;
 }
 

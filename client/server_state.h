@@ -42,9 +42,9 @@ class ServerState {
   /// Where it is. A failure has its name looked up again.
   AddressBook& addresses() { return addresses_; }
 
-  /// Where it may be connected to now, which after a pause is one trial for one asker. Otherwise
+  /// Whether it may be asked now, which after a pause is one trial for one asker. Otherwise
   /// Unavailable, with the last failure in the message.
-  absl::StatusOr<AddressBook::Addresses> Admit(Clock::time_point now);
+  absl::Status Admit(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   /// It has answered.
   void Succeeded(Clock::time_point now);
   /// Counts; true when this begins a pause.
@@ -61,7 +61,8 @@ class ServerState {
     return now.time_since_epoch().count() < until ? Standing::kLeftAlone : Standing::kTrialDue;
   }
   bool troubled() const { return avoided_until_.load(std::memory_order_relaxed) != 0; }
-  /// True for one asker, who has then to send it a request.
+  /// True for one asker, who has then to send it a request. Of who does not, soon, others are not
+  /// kept from trying.
   bool ClaimTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
 
   CounterSet& counters() { return counters_; }
@@ -91,8 +92,8 @@ class ServerState {
   void ForgetLimit() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  absl::Status AdmitTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool BeginTrial(Clock::time_point now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool BeginTrial(Clock::duration lasts, Clock::time_point now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool LimitIsBelieved();
 
   const Server server_;
@@ -122,7 +123,7 @@ class ServerState {
   Clock::time_point last_fail_ ABSL_GUARDED_BY(mutex_);
   Clock::duration next_pause_ ABSL_GUARDED_BY(mutex_);
   bool on_trial_ ABSL_GUARDED_BY(mutex_) = false;  // it was paused and has not answered since
-  bool claimed_ ABSL_GUARDED_BY(mutex_) = false;   // by one who has not connected yet
+  bool claimed_ ABSL_GUARDED_BY(mutex_) = false;   // by one who has not been admitted yet
   absl::Status last_failure_ ABSL_GUARDED_BY(mutex_);
   uint64_t pauses_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -252,4 +252,25 @@ TEST_CASE("a name of the system finds its server again", "[client][names]") {
   CHECK(Becomes("value", [&] { return client->Get("key"); }));
 }
 
+TEST_CASE("keys of a server whose name does not resolve go elsewhere", "[client][names]") {
+  ScriptedPeer peer([](Conversation& conversation, int) {
+    while (!conversation.Line().empty()) conversation.Send("END\r\n");
+  });
+  const Book book(absl::UnavailableError("nobody knows"));
+  ClientOptions options = OptionsFor(peer.server().port, book);
+  options.servers.push_back(peer.server());
+  options.servers[1].backup = GENERATE(false, true);
+  options.eject = !options.servers[1].backup;
+  options.max_fails = 3;
+  options.fail_timeout = absl::Minutes(5);
+  const auto client = Connect(options);
+  std::string key = "k";
+  while (client->ServerOf(key) != 0) key += "k";
+  for (uint32_t i = 0; i < options.max_fails; ++i) {
+    CHECK(absl::IsUnavailable(client->Get(key).status()));
+  }
+  CHECK(client->Get(key).value() == std::nullopt);
+  CHECK(Wait(client->Async().Get(key)).value() == std::nullopt);
+}
+
 }  // namespace cairn

@@ -161,6 +161,11 @@ class ScriptedPeer {
     return server;
   }
   int connections() const { return connections_.load(); }
+  /// Those that are not closed yet.
+  size_t open_connections() {
+    const std::lock_guard lock(mutex_);
+    return open_.size();
+  }
 
  private:
   void Accept() {

@@ -71,7 +71,7 @@ TEST_CASE("a server is left alone after so many failures in a row", "[client]") 
   CHECK(server.standing() == Standing::kLeftAlone);
   CHECK(server.troubled == 1);
   CHECK(server.state.troubled());
-  const absl::Status refused = server.state.Admit(server.now).status();
+  const absl::Status refused = server.state.Admit(server.now);
   CHECK(absl::IsUnavailable(refused));
   CHECK_THAT(std::string(refused.message()),
              Catch::Matchers::ContainsSubstring("left alone for a while after: it broke"));
@@ -139,7 +139,7 @@ TEST_CASE("after a pause one at a time tries", "[client]") {
   server.Pass(seconds(1));
   CHECK(server.Admits());
   CHECK(server.standing() == Standing::kLeftAlone);
-  const absl::Status refused = server.state.Admit(server.now).status();
+  const absl::Status refused = server.state.Admit(server.now);
   CHECK_THAT(std::string(refused.message()),
              Catch::Matchers::ContainsSubstring("being tried again after: it broke"));
   // Of this one nothing is heard.
@@ -152,6 +152,23 @@ TEST_CASE("after a pause one at a time tries", "[client]") {
   server.state.Succeeded(server.now);
   CHECK(server.Admits());
   CHECK(server.Admits());
+}
+
+TEST_CASE("a claim of which nothing comes keeps others away for a moment only", "[client]") {
+  Watched server;
+  server.FailOften();
+  server.Pass(seconds(1));
+  CHECK(server.state.ClaimTrial(server.now));
+  CHECK_FALSE(server.state.ClaimTrial(server.now));
+  server.Pass(milliseconds(50));
+  CHECK(server.standing() == Standing::kTrialDue);
+  CHECK(server.state.ClaimTrial(server.now));
+  CHECK(server.Admits());
+  // This one is under way.
+  server.Pass(milliseconds(50));
+  CHECK(server.standing() == Standing::kLeftAlone);
+  CHECK_FALSE(server.state.ClaimTrial(server.now));
+  CHECK_FALSE(server.Admits());
 }
 
 TEST_CASE("who claims a trial is the one who is let through", "[client]") {
