@@ -20,7 +20,8 @@ namespace cairn::server {
 /// One event-loop thread.
 class Output {
  public:
-  /// Past this many unsent bytes a session stops answering until the client has read some.
+  /// Past this many unsent bytes a session stops answering until the client has read some, unless
+  /// fewer are allowed.
   static constexpr size_t kHighWaterBytes = size_t{256} << 10;
   /// Values from this size are referred to instead of copied.
   static constexpr size_t kPinBytes = size_t{16} << 10;
@@ -57,7 +58,8 @@ class Output {
   size_t unsent_bytes() const { return used_ + pinned_bytes_ - sent_; }
   /// Unsent bytes held by value: what it costs in memory besides the pinned values.
   size_t copied_bytes() const { return used_; }
-  bool over_high_water() const { return unsent_bytes() >= kHighWaterBytes; }
+  bool over_high_water() const { return unsent_bytes() >= high_water_; }
+  void set_high_water(size_t bytes) { high_water_ = bytes; }
   /// All of it in one piece, if nothing was sent and no value is referred to; else nothing.
   std::string_view Whole() const {
     if (sent_ != 0 || !pinned_.empty()) return {};
@@ -90,6 +92,7 @@ class Output {
   size_t capacity_ = 0;
   size_t used_ = 0;
   size_t sent_ = 0;  // of the whole stream: buffer and pinned pieces together
+  size_t high_water_ = kHighWaterBytes;
   size_t pinned_bytes_ = 0;
   std::vector<Pinned> pinned_;
 };

@@ -30,6 +30,8 @@ constexpr size_t kLeastBatchRoom = Worker::kInputBufferBytes / 4;
 // be at a time, only so many go on with theirs: who asks for little has its turn between those who
 // ask for much, and not after all of them.
 constexpr uint64_t kMuchWrittenBytes = Output::kHighWaterBytes;
+// Up to this part of the memory limit answers wait for slow clients; beyond it as few as may be.
+constexpr uint64_t kOutputShare = 16;
 constexpr size_t kFewComeBacks = 2;
 // Past this, the input buffer of a rare large request is given back.
 constexpr size_t kKeptInputBytes = Worker::kInputBufferBytes * 4;
@@ -272,12 +274,25 @@ void Worker::HoldOutput(size_t bytes) {
   server()->process->output_buffer_count.fetch_add(1, std::memory_order_relaxed);
   server()->process->output_buffer_bytes.fetch_add(bytes, std::memory_order_relaxed);
   server()->store->ChargeExternal(static_cast<int64_t>(bytes));
+  held_output_ += bytes;
+  LimitOutput();
 }
 
 void Worker::ReleaseOutput(size_t bytes) {
   server()->process->output_buffer_count.fetch_sub(1, std::memory_order_relaxed);
   server()->process->output_buffer_bytes.fetch_sub(bytes, std::memory_order_relaxed);
   server()->store->ChargeExternal(-static_cast<int64_t>(bytes));
+  held_output_ -= bytes;
+  LimitOutput();
+}
+
+// The more is held for clients that do not read, the less is made ready for another: hundreds of
+// them are not to push out what the others have stored.
+void Worker::LimitOutput() {
+  const uint64_t share = server()->store->memory_limit_bytes() / kOutputShare /
+                         std::max<size_t>(server()->worker_stats.size(), 1);
+  const size_t divisor = held_output_ < share / 2 ? 1 : held_output_ < share ? 4 : 16;
+  output_.set_high_water(Output::kHighWaterBytes / divisor);
 }
 
 void Worker::CloseIdle() {

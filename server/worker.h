@@ -103,6 +103,7 @@ class Worker {
   void Remove(Connection* connection);
 
  private:
+  void LimitOutput();
   void Run();
   void ServeBatch();
   /// Those of come_back_, or, when there is much to write, the first of them.
@@ -140,6 +141,7 @@ class Worker {
   std::deque<Connection*> come_back_;  ///< null: gone
   bool clock_is_of_turn_ = false;
   Output output_;
+  size_t held_output_ = 0;  ///< by connections
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<UdpEndpoint>> udp_endpoints_;
 

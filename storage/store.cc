@@ -162,12 +162,20 @@ struct Store::Impl {
     const std::string_view piece = value;
     return Put(key, {&piece, 1}, value.size(), options, now).status != StoreStatus::kNoMemory;
   }
+  void ChargeExternal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(external_mutex) {
+    const auto most = static_cast<int64_t>(shared.pool->limit() / 2);
+    const int64_t charge = std::clamp<int64_t>(external, 0, most);
+    shared.pool->Charge(charge - external_charged);
+    external_charged = charge;
+  }
 
   Shared shared;
   std::vector<std::unique_ptr<Shard>> shards;
   uint64_t shard_mask = 0;
   std::atomic<uint64_t> refused{0};
-  std::atomic<int64_t> external{0};
+  absl::Mutex external_mutex;
+  int64_t external ABSL_GUARDED_BY(external_mutex) = 0;
+  int64_t external_charged ABSL_GUARDED_BY(external_mutex) = 0;  // to the pool
   absl::Mutex maintenance_mutex;
   PageId next_page ABSL_GUARDED_BY(maintenance_mutex) = 1;
   uint64_t next_joined ABSL_GUARDED_BY(maintenance_mutex) = 0;  // a shard
@@ -421,7 +429,9 @@ bool Store::SetMemoryLimit(uint64_t bytes, Time now) {
       bytes > pool.max_limit_bytes()) {
     return false;
   }
+  absl::MutexLock lock(&impl_->external_mutex);
   pool.SetLimit(bytes);
+  impl_->ChargeExternal();
   static_cast<void>(now);
   return true;
 }
@@ -429,8 +439,9 @@ bool Store::SetMemoryLimit(uint64_t bytes, Time now) {
 uint64_t Store::memory_limit_bytes() const { return impl_->shared.pool->limit(); }
 
 void Store::ChargeExternal(int64_t delta_bytes) {
-  impl_->external.fetch_add(delta_bytes, std::memory_order_relaxed);
-  impl_->shared.pool->Charge(delta_bytes);
+  absl::MutexLock lock(&impl_->external_mutex);
+  impl_->external += delta_bytes;
+  impl_->ChargeExternal();
 }
 
 void Store::SetLossObserver(LossObserver* observer) {
@@ -450,7 +461,8 @@ StoreStats Store::Stats() const {
   stats.page_bytes = pool.page_bytes();
   stats.pages_total = pool.pages_resident();
   stats.pages_free = pool.pages_free();
-  stats.external_bytes = static_cast<uint64_t>(std::max<int64_t>(impl_->external.load(), 0));
+  absl::MutexLock lock(&impl_->external_mutex);
+  stats.external_bytes = static_cast<uint64_t>(impl_->external_charged);
   return stats;
 }
 
@@ -473,7 +485,11 @@ void Store::ResetStats() {
 absl::Status Store::CheckInvariants() const {
   const PagePool& pool = *impl_->shared.pool;
   uint64_t pages = pool.pages_free();
-  int64_t charged = impl_->external.load();
+  int64_t charged = 0;
+  {
+    absl::MutexLock lock(&impl_->external_mutex);
+    charged = impl_->external_charged;
+  }
   for (const auto& shard : impl_->shards) {
     const absl::Status status = shard->CheckInvariants();
     if (!status.ok()) return status;

@@ -318,6 +318,7 @@ class Store {
   uint64_t memory_limit_bytes() const;
 
   /// Counts memory that others use (connection buffers) against the limit; delta may be negative.
+  /// At most half of the limit is taken from items, whatever others use: sets go on.
   void ChargeExternal(int64_t delta_bytes);
 
   /// `observer` outlives the store or is reset with nullptr. Costs nothing while null.

@@ -302,19 +302,37 @@ TEST_CASE("Resident memory follows the limit down and up", "[one_thread]") {
 
 TEST_CASE("Memory charged by others is not used for items") {
   StoreFixture f;
-  f.store().ChargeExternal(5 << 20);
+  f.store().ChargeExternal(3 << 20);
   for (int i = 0; i < 100000; ++i) {
     REQUIRE(f.Set("key" + std::to_string(i), Pattern(100)) == StoreStatus::kStored);
   }
   StoreStats stats = f.store().Stats();
-  CHECK(stats.external_bytes == 5 << 20);
-  CHECK(stats.pages_total * stats.page_bytes + stats.index_bytes <= (3 << 20) + (64 << 10));
-  f.store().ChargeExternal(-(5 << 20));
+  CHECK(stats.external_bytes == 3 << 20);
+  CHECK(stats.pages_total * stats.page_bytes + stats.index_bytes <= (5 << 20) + (64 << 10));
+  f.store().ChargeExternal(-(3 << 20));
   for (int i = 0; i < 100000; ++i) {
     REQUIRE(f.Set("key" + std::to_string(i), Pattern(100)) == StoreStatus::kStored);
   }
   stats = f.store().Stats();
   CHECK(stats.pages_total * stats.page_bytes + stats.index_bytes > 7 << 20);
+}
+
+TEST_CASE("Half of the memory stays for items, whatever others use") {
+  StoreFixture f;
+  f.store().ChargeExternal(100 << 20);
+  CHECK(f.store().Stats().external_bytes == 4 << 20);
+  for (int i = 0; i < 100000; ++i) {
+    REQUIRE(f.Set("key" + std::to_string(i), Pattern(100)) == StoreStatus::kStored);
+  }
+  StoreStats stats = f.store().Stats();
+  CHECK(stats.pages_total * stats.page_bytes + stats.index_bytes > 3 << 20);
+  CHECK(stats.pages_total * stats.page_bytes + stats.index_bytes <= (4 << 20) + (64 << 10));
+  // Of another limit it is another half; what is not used any more is not counted.
+  REQUIRE(f.store().SetMemoryLimit(16 << 20, f.now));
+  CHECK(f.store().Stats().external_bytes == 8 << 20);
+  f.store().ChargeExternal(-(99 << 20));
+  CHECK(f.store().Stats().external_bytes == 1 << 20);
+  CHECK(f.store().CheckInvariants().ok());
 }
 
 TEST_CASE("Locked memory can be used and given back, whatever may be locked") {
