@@ -26,6 +26,10 @@ inline constexpr absl::Duration kRelativeTtlMax = absl::Hours(24 * 30);
 /// protocol know no negative ones.
 inline constexpr int64_t kExptimePassed = 60 * 60 * 24 * 30 + 1;
 
+/// The last date, of January 2038: what lives longer is kept until then. Servers read 32 bits with
+/// sign; of later ones memcached makes what has expired, and cairnd an error.
+inline constexpr int64_t kExptimeMax = 0x7fffffff;
+
 /// What protocols call exptime. Beyond kRelativeTtlMax it is a date, hence `now`.
 int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 
