@@ -50,6 +50,8 @@ struct StoreRequest {
   uint32_t flags = 0;
   int64_t exptime = 0;
   uint64_t cas = 0;
+  /// What it took to make `value` of what was given; zero when that was nothing or soon done.
+  Clock::duration encoding = Clock::duration::zero();
 };
 
 /// Writes one part's requests. `dialect` is the server's, kUnknown until it was reached: both are
