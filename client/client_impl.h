@@ -38,7 +38,9 @@ class CAIRN_HIDDEN Client::Impl {
   /// Runs steps, and waits for them: for all together no longer than `timeout`.
   template <typename T>
   T RanSteps(Step<T> step, absl::Duration timeout) {
-    return RanStepsUntil(std::move(step), DeadlineAfter(timeout, Clock::now()));
+    Clock::time_point deadline = DeadlineAfter(timeout, Clock::now());
+    if (step.request.has_value()) deadline -= step.request->encoding;
+    return RanStepsUntil(std::move(step), deadline);
   }
   /// `traced`, `context`: what is known from a request that ran before these.
   template <typename T>
@@ -60,11 +62,12 @@ class CAIRN_HIDDEN Client::Impl {
     }
     return *std::move(step.outcome);
   }
-  /// Runs what was prepared, and waits for it.
+  /// Runs what was prepared, and waits for it; not when encoding it took all of its time.
   ResultImpl Ran(ResultImpl result, absl::Duration timeout) {
     if (!result.call->parts.empty()) {
       const Clock::time_point now = Clock::now();
-      Run(*result.call, now, DeadlineAfter(timeout, now));
+      const Clock::time_point deadline = DeadlineAfter(timeout, now) - result.encoding;
+      if (now < deadline) Run(*result.call, now, deadline);
     }
     result.Snapshot();
     return result;
@@ -73,8 +76,7 @@ class CAIRN_HIDDEN Client::Impl {
   template <typename Prepare>
   ResultImpl RanInWaves(absl::Duration timeout, const Prepare& prepare) {
     const Clock::time_point deadline = DeadlineAfter(timeout, Clock::now());
-    ResultImpl result = prepare(Operations::RunWave(
-        [this, deadline](Call& call) { return Run(call, Clock::now(), deadline); }));
+    ResultImpl result = prepare(RunUntil(deadline));
     result.Snapshot();
     return result;
   }
@@ -83,8 +85,7 @@ class CAIRN_HIDDEN Client::Impl {
   template <typename Prepare>
   auto RanStepsInWaves(absl::Duration timeout, const Prepare& prepare) {
     const Clock::time_point deadline = DeadlineAfter(timeout, Clock::now());
-    auto step = prepare(Operations::RunWave(
-        [this, deadline](Call& call) { return Run(call, Clock::now(), deadline); }));
+    auto step = prepare(RunUntil(deadline));
     step.request->Snapshot();
     const bool traced = step.request->call->traced;
     const uint64_t context = step.request->call->trace_context;
@@ -96,6 +97,9 @@ class CAIRN_HIDDEN Client::Impl {
   }
 
  private:
+  Operations::RunWave RunUntil(Clock::time_point deadline) {
+    return {[this, deadline](Call& call) { return Run(call, Clock::now(), deadline); }, deadline};
+  }
   /// Runs what was not submitted of `call`, wave by wave; false when its time was up first.
   bool Run(Call& call, Clock::time_point now, Clock::time_point deadline);
 

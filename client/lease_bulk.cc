@@ -92,7 +92,7 @@ Step<Client::Leases::Items> Client::Leases::GetMulti(Impl* impl,
                                                      std::span<const std::string_view> keys,
                                                      const LeaseOptions& options,
                                                      const Operations::RunWave& run) {
-  const auto asking = std::make_shared<Asking>(Asking{impl, Keys(keys, run == nullptr), options});
+  const auto asking = std::make_shared<Asking>(Asking{impl, Keys(keys, !run), options});
   return Step<Items>::Ask(asking->Ask(keys, run),
                           [asking](const ResultImpl& result) { return OnAsked(asking, result); });
 }
@@ -212,10 +212,10 @@ Step<Client::Leases::Outcomes> Client::Leases::SetMulti(Impl* impl,
         request = RequestFor(store);
         return impl->operations().Prepare(&request, &room);
       },
-      // Of the store that was just checked.
+      // Of the store that was just checked; of the bytes given, which took time to encode.
       [&](RequestWriter& writer, uint32_t i) {
         writer.Store(request, i);
-        return request.key.size() + request.value.size();
+        return request.key.size() + stores[i].value.size();
       },
       &request);
   // The stores by lock are those that are left.
@@ -231,7 +231,7 @@ Step<Client::Leases::Outcomes> Client::Leases::SetMulti(Impl* impl,
     if (!CheckKey(impl->options().key_prefix, stores[i].key).ok()) continue;
     left->which.push_back(i);
     LeasedStore& store = left->stores.emplace_back(stores[i]);
-    if (run != nullptr) continue;
+    if (run) continue;
     store.key = left->texts.emplace_back(store.key);
     store.value = left->texts.emplace_back(store.value);
   }
@@ -268,7 +268,7 @@ Step<Client::Leases::Outcomes> Client::Leases::InvalidateMulti(
         return keys[i].size();
       });
   return Step<Outcomes>::Ask(
-      std::move(request), [impl, kept = Keys(keys, run == nullptr)](const ResultImpl& result) {
+      std::move(request), [impl, kept = Keys(keys, !run)](const ResultImpl& result) {
         Outcomes outcomes;
         outcomes.reserve(result.call->answers.size());
         // The locks of keys that were there, or were not.

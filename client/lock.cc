@@ -20,8 +20,15 @@ constexpr absl::Duration kDelayMax = absl::Milliseconds(250);
 
 using WhetherOurs = Sequence<absl::StatusOr<bool>>;
 
+// One that has expired already would be anybody's, although its owner was told that it is his.
+absl::Status CheckTtl(absl::Duration ttl) {
+  if (ttl > absl::ZeroDuration()) return absl::OkStatus();
+  return absl::InvalidArgumentError("a lock's ttl that is not positive");
+}
+
 WhetherOurs Acquired(const std::string& key, const std::string& owner, const WriteOptions& write,
                      Clock::time_point deadline, absl::Duration delay = kFirstDelay) {
+  if (absl::Status status = CheckTtl(write.ttl); !status.ok()) return WhetherOurs::Over(status);
   return WhetherOurs::Ask(
       [key, owner, write](auto& client) { return AtHome::Add(client, key, owner, write); },
       [=](const absl::StatusOr<bool>& added) {
@@ -55,6 +62,7 @@ WhetherOurs IfOurs(const std::string& key, const std::string& owner, const CallO
 
 WhetherOurs Extended(const std::string& key, const std::string& owner, absl::Duration ttl,
                      const CallOptions& call) {
+  if (absl::Status status = CheckTtl(ttl); !status.ok()) return WhetherOurs::Over(status);
   return IfOurs(key, owner, call,
                 [key, owner, write = StoredFor(call, ttl)](auto& client, uint64_t cas) {
                   return AtHome::CompareAndSwap(client, key, owner, cas, write);

@@ -16,6 +16,8 @@ constexpr size_t kFirstWaveKeys = 4096;
 constexpr size_t kWaveKeysMax = 16384;
 constexpr size_t kWaveBytes = size_t{4} * 1024 * 1024;
 constexpr size_t kKeysAhead = 8;
+// Values from here on take so long to encode that the time of a call is watched meanwhile.
+constexpr size_t kSlowBytes = size_t{64} * 1024;
 constexpr uint32_t kNoWriter = 0xffffffff;
 
 absl::Status ValueTooLarge() {
@@ -29,7 +31,10 @@ absl::Status Operations::Encode(StoreRequest* request, std::string* room) const 
     if (request->verb == StoreVerb::kAppend || request->verb == StoreVerb::kPrepend) {
       return absl::FailedPreconditionError("append and prepend would spoil compressed values");
     }
+    const bool is_slow = request->value.size() >= kSlowBytes;
+    const Clock::time_point begun = is_slow ? Clock::now() : Clock::time_point();
     const absl::Status encoded = codec_->Encode(&request->value, &request->flags, room);
+    request->encoding = is_slow ? Clock::now() - begun : Clock::duration::zero();
     if (!encoded.ok()) return encoded;
   }
   return request->value.size() <= options_.value_bytes_max ? absl::OkStatus() : ValueTooLarge();
@@ -51,7 +56,10 @@ ResultImpl Operations::One(std::string_view key, AnswerShape shape, bool is_read
     return RefuseStore(*stored, router_.servers()[server]->TooLarge(), places);
   }
   Part& part = call.AddPart(server, shape, is_read);
-  if (stored != nullptr) part.item_bytes = ItemBytes(*stored);
+  if (stored != nullptr) {
+    part.item_bytes = ItemBytes(*stored);
+    result.encoding = stored->encoding;
+  }
   RequestWriter writer = WriterFor(&part);
   write(writer);
   writer.End();
@@ -65,6 +73,7 @@ ResultImpl Operations::RefuseStore(const StoreRequest& stored, absl::Status why,
         stored.key, AnswerShape::kWord, false,
         [&](RequestWriter& writer) { writer.Delete(stored.key, 0); }, places);
   }
+  result.encoding = stored.encoding;
   result.call->answers.resize(1);
   result.Refuse(0, std::move(why));
   return result;
@@ -146,6 +155,11 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
       const auto server = static_cast<uint16_t>(chosen[used] % servers);
       const size_t deletes_at = kinds * servers + server;
       absl::Status refused = check(i);
+      // Of a wave that is not complete nothing is begun, either.
+      if (stored != nullptr && stored->encoding > Clock::duration::zero() && run.TimeIsUp()) {
+        result.RefuseFrom(i, CallTimedOut());
+        return result;
+      }
       if (stored != nullptr && refused.ok() && Refuses(server, *stored)) {
         refused = router_.servers()[server]->TooLarge();
       }
@@ -171,7 +185,7 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
     wave_keys = used == chosen.size() ? std::min(wave_keys * 2, kWaveKeysMax) : kFirstWaveKeys;
     wave.End();
     if (wave.empty()) continue;
-    if (run == nullptr) {
+    if (!run) {
       if (begin == count) break;
       wave.TrimRequests();
       call.wave_ends.push_back(call.parts.size());
@@ -312,10 +326,10 @@ ResultImpl Operations::StoreManyAs(AnswerShape shape, std::span<const SetItem> i
         request.flags = options.flags;
         return Prepare(&request, &room);
       },
-      // Of the item that was just checked.
+      // Of the item that was just checked; of the bytes that were given, which took time to encode.
       [&](RequestWriter& writer, uint32_t i) {
         writer.Store(request, i);
-        return request.key.size() + request.value.size();
+        return request.key.size() + items[i].value.size();
       },
       &request);
 }

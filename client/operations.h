@@ -27,7 +27,14 @@ class Operations {
  public:
   /// Runs what was prepared of a bulk call, one wave; false when its time is up. An empty one: the
   /// whole call is only prepared, all its waves, to be run later.
-  using RunWave = std::function<bool(Call&)>;
+  struct RunWave {
+    bool operator()(Call& call) const { return run(call); }
+    explicit operator bool() const { return run != nullptr; }
+    bool TimeIsUp() const { return Clock::now() >= deadline; }
+
+    std::function<bool(Call&)> run;
+    Clock::time_point deadline = Clock::time_point::max();
+  };
 
   /// Both outlive it.
   Operations(const ClientOptions* options, Router* router) : options_(*options), router_(*router) {}

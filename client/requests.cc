@@ -110,10 +110,8 @@ int64_t ExptimeOf(absl::Duration ttl, absl::Time now) {
   if (ttl == absl::InfiniteDuration()) return 0;
   if (ttl <= absl::ZeroDuration()) return kExptimePassed;
   const int64_t seconds = absl::ToInt64Seconds(absl::Ceil(ttl, absl::Seconds(1)));
-  // Sums of dates beyond 2106 are cut: servers keep 32 bits.
   if (ttl <= kRelativeTtlMax) return seconds;
-  return std::min<int64_t>(absl::ToUnixSeconds(now) + std::min<int64_t>(seconds, 0xffffffff),
-                           0xffffffff);
+  return std::min(absl::ToUnixSeconds(now) + std::min(seconds, kExptimeMax), kExptimeMax);
 }
 
 void BecomeDelete(Part* part, Dialect dialect) {

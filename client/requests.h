@@ -26,6 +26,10 @@ inline constexpr absl::Duration kRelativeTtlMax = absl::Hours(24 * 30);
 /// protocol know no negative ones.
 inline constexpr int64_t kExptimePassed = 60 * 60 * 24 * 30 + 1;
 
+/// The last date, of January 2038: what lives longer is kept until then. Servers read 32 bits with
+/// sign; of later ones memcached makes what has expired, and cairnd an error.
+inline constexpr int64_t kExptimeMax = 0x7fffffff;
+
 /// What protocols call exptime. Beyond kRelativeTtlMax it is a date, hence `now`.
 int64_t ExptimeOf(absl::Duration ttl, absl::Time now);
 
@@ -46,6 +50,8 @@ struct StoreRequest {
   uint32_t flags = 0;
   int64_t exptime = 0;
   uint64_t cas = 0;
+  /// What it took to make `value` of what was given; zero when that was nothing or soon done.
+  Clock::duration encoding = Clock::duration::zero();
 };
 
 /// Writes one part's requests. `dialect` is the server's, kUnknown until it was reached: both are

@@ -19,6 +19,8 @@ inline constexpr uint32_t kRefused = 0x80000000;
 struct ResultImpl {
   CallRef call;
   std::vector<absl::Status> refused;  ///< Why.
+  /// What of the call's time was gone before its request was written: StoreRequest::encoding.
+  Clock::duration encoding = Clock::duration::zero();
 
   /// Says why answer i is not asked for; and all from `begin` on.
   void Refuse(size_t i, absl::Status why) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -60,7 +61,7 @@ constexpr char kHelp[] =
     "  --zstd                 compresses, and unpacks what libcairn compressed\n"
     "\n"
     "Exits with 0; 1 for a miss or a condition that did not hold; 2 for a mistake on the command\n"
-    "line; 3 when a server was not reached or refused.\n";
+    "line; 3 when a server was not reached or refused, or the standard input or output failed.\n";
 
 int Complain(const std::string& what) {
   fprintf(stderr, "cairn-cli: %s\n", what.c_str());
@@ -70,6 +71,12 @@ int Complain(const std::string& what) {
 int Fail(const absl::Status& status) {
   fprintf(stderr, "cairn-cli: %s\n", std::string(status.message()).c_str());
   return kFailed;
+}
+
+// The exit code of a run that had this one, once it is known whether what it printed arrived.
+int Printed(int result) {
+  if (fflush(stdout) == 0 && ferror(stdout) == 0) return result;
+  return Fail(absl::UnknownError("cannot write to the standard output"));
 }
 
 template <typename... Texts>
@@ -99,6 +106,9 @@ int Store(cairn::Client& client, const Settings& settings) {
     char buffer[65536];
     while (const size_t bytes = fread(buffer, 1, sizeof(buffer), stdin)) {
       value.append(buffer, bytes);
+    }
+    if (ferror(stdin) != 0) {
+      return Fail(absl::UnknownError("cannot read the standard input; nothing was stored"));
     }
   }
   cairn::WriteOptions options;
@@ -131,10 +141,12 @@ int Touch(cairn::Client& client, const Settings& settings) {
 int Count(cairn::Client& client, const Settings& settings) {
   uint64_t delta = 1;
   if (settings.words.size() > 2) {
-    char* end = nullptr;
-    const std::string text(settings.words[2]);
-    delta = strtoull(text.c_str(), &end, 10);
-    if (*end != '\0' || text.empty()) return Complain("not a number: " + text);
+    const std::string_view text = settings.words[2];
+    const char* const end = text.data() + text.size();
+    const auto read = std::from_chars(text.data(), end, delta);
+    if (read.ec != std::errc() || read.ptr != end) {
+      return Complain("not a number from 0 to 2^64 - 1: \"" + std::string(text) + "\"");
+    }
   }
   const auto number = settings.words[0] == "incr" ? client.Increment(settings.words[1], delta)
                                                   : client.Decrement(settings.words[1], delta);
@@ -234,7 +246,7 @@ int main(int argc, char** argv) {
     const std::string_view word = argv[i];
     if (settings.words.empty() && (word == "--help" || word == "-h")) {
       Print(kHelp);
-      return kDone;
+      return Printed(kDone);
     }
     if (settings.words.empty() && word.starts_with("--")) {
       status = cairn::cli::ReadOption(word, &settings);
@@ -255,5 +267,5 @@ int main(int argc, char** argv) {
   const absl::StatusOr<std::unique_ptr<cairn::Client>> client =
       cairn::Client::Make(settings.client);
   if (!client.ok()) return Complain(std::string(client.status().message()));
-  return command->run(**client, settings);
+  return Printed(command->run(**client, settings));
 }

@@ -83,6 +83,22 @@ TEST_CASE("a lock without waiting has one owner, who alone gives it back", "[cli
   CHECK(absl::IsUnavailable(Wait(AsyncHeldLock::Acquire(async, "lock", kPatient)).status()));
 }
 
+TEST_CASE("no lock without waiting has expired before it is held", "[client]") {
+  const OneServer one;
+  AsyncClient* const async = &one.client->Async();
+  for (const absl::Duration ttl : {absl::ZeroDuration(), -absl::Seconds(1)}) {
+    const auto none = Wait(AsyncHeldLock::Acquire(async, "lock", {.ttl = ttl}));
+    CHECK(absl::IsInvalidArgument(none.status()));
+  }
+  auto lock = Wait(AsyncHeldLock::Acquire(async, "lock"));
+  REQUIRE(lock.value().has_value());
+  for (const absl::Duration ttl : {absl::ZeroDuration(), -absl::Seconds(1)}) {
+    CHECK(absl::IsInvalidArgument(Wait((*lock)->Extend(ttl)).status()));
+  }
+  CHECK_FALSE(Wait(AsyncHeldLock::Acquire(async, "lock")).value().has_value());
+  CHECK(Wait((*lock)->Release()).value());
+}
+
 TEST_CASE("a lock has no other place while its server is left alone", "[client]") {
   TwoPlaces places(GENERATE("cairnd", "memcached"), GENERATE(true, false), "lock:");
   if (places.patient == nullptr) return;

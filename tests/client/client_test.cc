@@ -4,6 +4,7 @@
 #include <memory>
 #include <thread>
 
+#include "cairn/counter.h"
 #include "client/requests.h"
 #include "tests/catch.h"
 #include "tests/client/server_process.h"
@@ -194,6 +195,31 @@ void TestQuietly(Client& client) {
   CHECK(client.Get("after").value() == "it");
 }
 
+// Beyond the dates that servers know.
+void TestDistantEnds(Client& client, bool is_meta) {
+  constexpr absl::Duration kTtl = absl::Hours(24 * 365 * 20);
+  const std::vector<std::string> names = Keys(9);
+  const std::vector<std::string_view> keys = Views(names);
+  CHECK(client.Set(keys[0], "x", {.ttl = kTtl}).ok());
+  const SetItem one_by_one[] = {{keys[1], "x"}, {keys[2], "x"}};
+  CHECK(client.SetMulti(one_by_one, {.ttl = kTtl}).done_count() == 2);
+  const SetItem quietly[] = {{keys[3], "x"}, {keys[4], "x"}};
+  CHECK(client.SetAll(quietly, {.ttl = kTtl}).ok());
+  for (size_t i = 5; i < keys.size(); ++i) REQUIRE(client.Set(keys[i], "x").ok());
+  CHECK(client.Touch(keys[5], kTtl).value());
+  CHECK(client.TouchMulti({&keys[6], 1}, kTtl).done_count() == 1);
+  CHECK(client.GetAndTouch(keys[7], kTtl).value().has_value());
+  // In classic text it deletes.
+  if (is_meta) CHECK(client.Invalidate(keys[8], kTtl).value());
+  CHECK(client.GetMulti(keys).hits() == keys.size());
+  if (is_meta) CHECK(client.GetWithLease(keys[8], {.lease = absl::ZeroDuration()})->stale);
+
+  REQUIRE(client.Delete("counter").ok());
+  Counter counter(&client, "counter", {.initial = 5, .ttl = kTtl});
+  CHECK(counter.Add().value() == 6);
+  CHECK(counter.Get().value() == 6);
+}
+
 void TestManyThreads(Client& client) {
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
@@ -231,6 +257,7 @@ TEST_CASE("every call against real servers", "[client]") {
   TestConditions(*pool.client);
   TestTheRest(*pool.client);
   TestBulk(*pool.client);
+  TestDistantEnds(*pool.client, protocol == ClientOptions::Protocol::kAuto);
   pool.options.value_bytes_max = 1 << 20;
   TestQuietly(*pool.Connect());
   TestManyThreads(*pool.client);

@@ -1,12 +1,14 @@
 // Values that are stored compressed: what others see, what comes back, and what is not believed.
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "cairn/async.h"
 #include "cairn/client.h"
 #include "cairn/look_aside.h"
+#include "cairn/tracing.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
 #include "tests/client/wait.h"
@@ -16,14 +18,30 @@ namespace {
 
 constexpr uint32_t kFlag = uint32_t{1} << 29;
 
+// How many keys each request had, and how many calls began.
+class Requests : public Tracer {
+ public:
+  uint64_t OnBegin() override { return ++begun_; }
+  void OnEnd(const RequestTrace& request) override { keys_.push_back(request.keys); }
+  uint64_t begun() const { return begun_; }
+  /// REQUIRES: calls that wait, of one thread.
+  const std::vector<size_t>& keys() const { return keys_; }
+
+ private:
+  uint64_t begun_ = 0;
+  std::vector<size_t> keys_;
+};
+
 // One server, a client that compresses, and one that sees what is stored.
 struct Packed {
   explicit Packed(CompressionOptions compression = {},
-                  ClientOptions::Protocol protocol = ClientOptions::Protocol::kAuto)
+                  ClientOptions::Protocol protocol = ClientOptions::Protocol::kAuto,
+                  const std::shared_ptr<Tracer>& tracer = nullptr)
       : one(protocol) {
     ClientOptions options = PatientOptions(one.server.server());
     options.protocol = protocol;
     options.compression = compression;
+    options.tracer = tracer;
     auto made = Client::Make(options);
     if (absl::IsUnimplemented(made.status())) {
       WARN("skipped: libcairn was built without zstd");
@@ -160,6 +178,44 @@ TEST_CASE("what counts is what is sent", "[client][compression]") {
   CHECK((packed.client->Get("large").value() == large));
   CHECK(absl::IsResourceExhausted(packed.client->Set("large", Noise(3 << 20))));
   CHECK(absl::IsResourceExhausted(packed.client->Set("large", std::string(17 << 20, 'x'))));
+}
+
+TEST_CASE("encoding is part of a call's time", "[client][compression]") {
+  const auto requests = std::make_shared<Requests>();
+  CompressionOptions slow;
+  slow.level = 19;
+  Packed packed(slow, ClientOptions::Protocol::kAuto, requests);
+  if (packed.client == nullptr) return;
+  Client& client = *packed.client;
+  // Less than one takes.
+  WriteOptions options;
+  options.timeout = absl::Milliseconds(1);
+  const std::string page = Text(1 << 20);
+  // One that is refused takes its time, too, and the key stays as it is: nothing is asked.
+  const std::string noise = Noise((1 << 20) + 1);
+  const std::vector<SetItem> items = {{"noise", noise}, {"a", page}, {"b", page}};
+  CHECK(absl::IsDeadlineExceeded(client.Set("one", page, options)));
+  for (const size_t first : {size_t{0}, size_t{1}}) {
+    const auto some = std::span(items).subspan(first);
+    const MultiWriteResult stored = client.SetMulti(some, options);
+    CHECK(stored.failed_count() == some.size());
+    for (size_t i = 0; i < some.size(); ++i) CHECK(absl::IsDeadlineExceeded(stored.status(i)));
+    CHECK(absl::IsDeadlineExceeded(client.SetAll(some, options)));
+  }
+  CHECK(requests->begun() == 0);
+  CHECK(client.SetAll(std::span(items).subspan(1)).ok());
+  CHECK(requests->begun() == 1);
+}
+
+TEST_CASE("a wave has as much as there is before it is compressed", "[client][compression]") {
+  const auto requests = std::make_shared<Requests>();
+  Packed packed({}, ClientOptions::Protocol::kAuto, requests);
+  if (packed.client == nullptr) return;
+  // Waves end with 4 MB. So short, when it is compressed, that none is a request of its own.
+  const std::string page(2 << 20, 'x');
+  const SetItem items[] = {{"a", page}, {"b", page}, {"c", page}, {"d", page}, {"e", page}};
+  CHECK(packed.client->SetMulti(items).done_count() == 5);
+  CHECK(requests->keys() == std::vector<size_t>{2, 2, 1});
 }
 
 TEST_CASE("one client packs with its own bit, another only reads", "[client][compression]") {

@@ -209,6 +209,22 @@ TEST_CASE("a lock has one owner, who alone gives it back", "[client]") {
   CHECK(absl::IsUnavailable(HeldLock::Acquire(client, "lock").status()));
 }
 
+TEST_CASE("no lock has expired before it is held", "[client]") {
+  const OneServer one;
+  Client* const client = one.client.get();
+  for (const absl::Duration ttl : {absl::ZeroDuration(), -absl::Seconds(1)}) {
+    const auto none = HeldLock::Acquire(client, "lock", {.ttl = ttl, .wait_max = absl::Hours(1)});
+    CHECK(absl::IsInvalidArgument(none.status()));
+  }
+  auto lock = HeldLock::Acquire(client, "lock");
+  REQUIRE(lock.value().has_value());
+  for (const absl::Duration ttl : {absl::ZeroDuration(), -absl::Seconds(1)}) {
+    CHECK(absl::IsInvalidArgument((*lock)->Extend(ttl).status()));
+  }
+  CHECK_FALSE(HeldLock::Acquire(client, "lock").value().has_value());
+  CHECK((*lock)->Release().value());
+}
+
 TEST_CASE("a lock can be waited for", "[client]") {
   OneServer one;
   Client* const client = one.client.get();

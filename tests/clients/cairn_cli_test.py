@@ -149,6 +149,41 @@ class Options(unittest.TestCase):
         plain = subprocess.run([CLI, "--servers=" + address, "get", "key"], capture_output=True, check=True)
         self.assertLess(len(plain.stdout), 500)
 
+    def test_an_input_that_cannot_be_read_stores_nothing(self):
+        address = self.serve()
+        self.assertEqual(self.cli(address, "set", "key", "before").returncode, 0)
+        folder = os.open("/", os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        for command, key in (("set", "key"), ("add", "absent")):
+            done = subprocess.run([CLI, "--servers=" + address, "--timeout=20s", command, key, "-"], stdin=folder,
+                                  capture_output=True, text=True, timeout=checks.DEADLINE, check=False)
+            self.assertEqual(done.returncode, 3)
+            self.assertIn("standard input", done.stderr)
+        self.assertEqual(self.cli(address, "get", "key").stdout, "before\n")
+        self.assertEqual(self.cli(address, "get", "absent").returncode, 1)
+
+    def test_an_output_that_cannot_be_written_is_a_failure(self):
+        address = self.serve()
+        self.assertEqual(self.cli(address, "set", "key", "value").returncode, 0)
+        # More than is kept until the end, too.
+        self.assertEqual(self.cli(address, "set", "long", "-", stdin="x" * 100000).returncode, 0)
+        for words in (("get", "key"), ("get", "long"), ("get", "key", "absent"), ("ring",), ("--help",)):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                done = subprocess.run([CLI, "--servers=" + address, "--timeout=20s", *words], stdout=full,
+                                      stderr=subprocess.PIPE, text=True, timeout=checks.DEADLINE, check=False)
+            self.assertEqual(done.returncode, 3, words)
+            self.assertIn("standard output", done.stderr)
+
+    def test_counting_takes_numbers_only(self):
+        address = self.serve()
+        self.assertEqual(self.cli(address, "set", "key", "5").returncode, 0)
+        for number in ("-1", "+3", " 5", "5 ", "", "x", "5x", "0x5", "18446744073709551616"):
+            for command in ("incr", "decr"):
+                self.assertEqual(self.cli(address, command, "key", number).returncode, 2, number)
+        self.assertEqual(self.cli(address, "get", "key").stdout, "5\n")
+        self.assertEqual(self.cli(address, "incr", "key", "18446744073709551610").stdout, "18446744073709551615\n")
+        self.assertEqual(self.cli(address, "decr", "key").stdout, "18446744073709551614\n")
+
     def test_unknown_options_are_refused(self):
         for option in ("--tls=yes", "--cipher=x", "--zstd=9"):
             self.assertEqual(self.cli("127.0.0.1", option, "ping").returncode, 2, option)

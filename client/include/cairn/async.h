@@ -78,7 +78,9 @@ class CAIRN_EXPORT AsyncClient {
   /// that thread, or while the base does not run; it keeps the base busy, i.e. event_base_dispatch
   /// does not return by itself. `client` and `base` outlive it.
   AsyncClient(Client* client, event_base* base);
-  /// Calls that are under way, and those that their completions make in turn, end as Cancelled.
+  /// Calls that are under way, and those that their completions make in turn, end as Cancelled. It
+  /// returns once nothing new is asked, so completions that always ask again, whatever the error,
+  /// keep it from returning.
   /// REQUIRES: not within a completion
   ~AsyncClient();
   AsyncClient(const AsyncClient&) = delete;

@@ -51,6 +51,8 @@ class CAIRN_EXPORT Client {
   /// long as the resolver does; connects to nothing: a server that is down is no error here.
   static absl::StatusOr<std::unique_ptr<Client>> Make(ClientOptions options);
 
+  /// Ends calls of Async() as ~AsyncClient does: completions that always ask again keep it from
+  /// returning, too.
   /// REQUIRES: no call is running
   ~Client();
   Client(const Client&) = delete;

@@ -14,6 +14,7 @@ namespace cairn {
 
 struct LockOptions {
   /// After this it is anybody's again, whether its owner is alive or not. Rounded up to seconds.
+  /// Zero or negative: InvalidArgument.
   absl::Duration ttl = absl::Seconds(30);
   /// How long to wait for one that somebody else has. Zero: not at all.
   absl::Duration wait_max = absl::ZeroDuration();
@@ -47,6 +48,7 @@ class CAIRN_EXPORT HeldLock {
   const std::string& owner() const { return owner_; }
 
   /// Another `ttl` from now on. False: it is not ours any more, and what it protects is not either.
+  /// InvalidArgument when `ttl` is not positive: it stays as it is.
   absl::StatusOr<bool> Extend(absl::Duration ttl);
   /// Gives it back. False: it was not ours any more, and another's lock was left alone. After an
   /// error it may be kept until its time is up.

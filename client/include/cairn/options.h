@@ -28,7 +28,8 @@ struct CallOptions {
 /// For a call that stores.
 struct WriteOptions {
   /// How long the server may keep it, rounded up to seconds. Infinite: until it is evicted. Zero or
-  /// negative: expired at once.
+  /// negative: expired at once. What ends after 19 January 2038 ends then: servers know no later
+  /// dates.
   absl::Duration ttl = absl::InfiniteDuration();
   /// 32 bits that come back with the value.
   uint32_t flags = 0;
