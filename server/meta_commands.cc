@@ -308,10 +308,15 @@ void ServeMetaArithmetic(Session& session, const TextRequest& request) {
   WorkerStats& stats = session.stats();
   ClassCounters& counters = stats.ForClass(result.class_id);
   switch (result.status) {
+    case ArithmeticStatus::kCreated:
+      if (session.server().log->Wants(LogKind::kMutations)) {
+        // memcached gives the item its TTL when it has logged it.
+        LogCreated(session, key.bytes(), 0, result.class_id, result.number);
+      }
+      if (!meta.quiet) AppendArithmeticHit(session, request, key, seen, result.number);
+      break;
     case ArithmeticStatus::kOk:
       ++(*decrement ? counters.decr_hits : counters.incr_hits);
-      [[fallthrough]];
-    case ArithmeticStatus::kCreated:
       if (!meta.quiet) AppendArithmeticHit(session, request, key, seen, result.number);
       break;
     case ArithmeticStatus::kNotFound:
