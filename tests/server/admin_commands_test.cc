@@ -156,7 +156,7 @@ const std::vector<Expectation>& Answers() {
       {"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n", {"cache_memlimit 7"}},
       {"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n",
        {"cache_memlimit 1000000001"}},
-      {"Error TLS not enabled\r\n", {"refresh_certs", "refresh_certs x"}},
+      {"Error TLS not enabled\r\n", {"refresh_certs", "refresh_certs x", "refresh_certs noreply"}},
       {"SERVER_ERROR: shutdown not enabled\r\n",
        {"shutdown", "shutdown graceful", "shutdown foo", "shutdown graceful now"}},
   };
