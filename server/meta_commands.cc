@@ -131,7 +131,7 @@ storage::FetchOptions MetaGetOptions(Session& session, const MetaFlags& meta) {
     const bool touched_after = meta.has_ttl && meta.Precedes('N', 'T');
     options.vivify =
         touched_after ? *options.touch : clock.ExpiryFromWire(meta.vivify_ttl, session.now());
-    options.vivify_cas = meta.has_new_cas ? meta.new_cas : 0;
+    if (meta.has_new_cas) options.vivify_cas = meta.new_cas;
   }
   options.recache_below_ms = RecacheBelowMs(session, meta);
   options.recache_after_touch = meta.has_ttl && meta.Precedes('T', 'R');
