@@ -140,7 +140,9 @@ unsigned SlabClassLimit(Session& session) {
       std::clamp<size_t>(classes + 1, kMinSlabClassLimit, kMaxSlabClasses));
 }
 
-bool FirstOfPacket(Session& session) { return session.first_of_input && session.out().empty(); }
+bool FirstOfPacket(Session& session) {
+  return session.follows_noop || (session.first_of_input && session.out().empty());
+}
 
 std::string DescribeAdminCommands() {
   std::string rows;

@@ -372,7 +372,7 @@ void Connection::StartWatching(Output* output) {
         if (unsent_ == nullptr) FillFromWatch();
       });
   if (watch_ == nullptr) {  // somebody took the last place since the command looked
-    output->Clear();        // of the command's OK: watch is the first of its packet
+    output->TruncateTo(request->answer);
     output->Append(WatchStream::kTooMany);
     return;
   }

@@ -284,8 +284,9 @@ TEST_CASE("watch turns the connection into a watcher") {
   CHECK(kinds_of("watch proxyreqs") == 0u);
   CHECK(Ask(&fixture, "watch foo") == "ERROR\r\n");
   CHECK(Ask(&fixture, "watch fetchers foo") == "ERROR\r\n");
-  CHECK(Client(&fixture).Send("mn\r\nwatch\r\n") ==
-        "MN\r\nERROR cannot pipeline other commands before watch\r\n");
+  CHECK(Client(&fixture).Send("me x\r\nwatch\r\n") ==
+        "EN\r\nERROR cannot pipeline other commands before watch\r\n");
+  CHECK(Client(&fixture).Send("mn\r\nwatch\r\n") == "MN\r\nOK\r\n");
   SessionOptions datagram;
   datagram.datagram = true;
   CHECK(Client(&fixture, datagram).Send("watch\r\n") == "ERROR\r\n");
