@@ -67,8 +67,11 @@ std::optional<int32_t> ParseLooseInt32(std::string_view token) {
 
 std::optional<uint32_t> ParseLooseUint32(std::string_view token) {
   const std::optional<LooseNumber> number = ParseLoose(token);
-  if (!number || number->negative) return std::nullopt;
-  return static_cast<uint32_t>(number->magnitude);
+  if (!number) return std::nullopt;
+  const uint64_t value = number->negative ? 0 - number->magnitude : number->magnitude;
+  // As memcached does: of 64 bits, it looks for the sign only when the highest is set.
+  if (number->negative && static_cast<int64_t>(value) < 0) return std::nullopt;
+  return static_cast<uint32_t>(value);
 }
 
 char* WriteLongDecimal(uint64_t value, char* out) {

@@ -21,7 +21,8 @@ std::optional<uint64_t> ParseStrictUint64(std::string_view token);
 /// Loose, as strtol reads: blanks before, a '+', anything after a blank ignored; a value beyond 32
 /// bits is cut to its low 32. Nothing when there is no number or it passes 64 bits.
 std::optional<int32_t> ParseLooseInt32(std::string_view token);
-/// Loose and unsigned: a '-' makes it no number.
+/// Loose and unsigned. A '-' wraps around in 64 bits, as strtoul has it, and makes no number when
+/// that gives one above the half of them: -1 is none, -0 is 0, and -18446744073709551615 is 1.
 std::optional<uint32_t> ParseLooseUint32(std::string_view token);
 
 /// The longest decimal number of 64 bits.

@@ -31,6 +31,11 @@ void LogMutation(Session& session, std::string_view key, std::string_view status
                   value_bytes));
 }
 
+void LogCreated(Session& session, std::string_view key, int64_t ttl, unsigned class_id,
+                uint64_t initial) {
+  LogMutation(session, key, "stored", "add", ttl, class_id, fmt::formatted_size("{}", initial));
+}
+
 uint64_t SizeForDeletionLog(Session& session, const storage::Key& key) {
   uint64_t bytes = 0;
   if (!session.server().log->Wants(LogKind::kDeletions)) return bytes;

@@ -46,8 +46,8 @@ inline constexpr char kBadCommandFormat[] = "CLIENT_ERROR bad command line forma
 /// One past the highest slab class an operator may name: memcached's limit, or ours when larger.
 unsigned SlabClassLimit(Session& session);
 
-/// True when nothing of an earlier request waits to be sent, which commands that take the
-/// connection over ask for.
+/// True when nothing of an earlier request waits to be sent, or only what an `mn` sends: commands
+/// that take the connection over ask for it.
 bool FirstOfPacket(Session& session);
 
 /// The operator's commands as rows of docs/commands.md: `usage`, help.

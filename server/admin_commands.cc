@@ -92,11 +92,16 @@ constexpr Row kRows[] = {
      "the background pass that gives expired memory back, and the listings of keys"},
     {"watch", ServeWatch, false, "watch [<kind> ...]",
      "turns the connection into a log: fetchers (default), mutations, evictions, deletions, "
-     "connevents, sysevents"},
+     "connevents, sysevents; fetchers are the commands that ask for items, not the look-ups of "
+     "set, "
+     "add, incr, delete and others, which memcached logs as item_get too"},
     {"verbosity", ServeVerbosity, true, "verbosity <level> [noreply]", "sets what goes to stderr"},
     {"cache_memlimit", ServeCacheMemlimit, true, "cache_memlimit <MB> [noreply]",
-     "changes the memory limit"},
-    {"refresh_certs", ServeRefreshCerts, true, "refresh_certs", "reads the TLS certificates again"},
+     "changes the memory limit; refused, where memcached accepts it, below twice -I and above what "
+     "addresses were reserved for at start: 64 GiB or twice -m, whichever is more, less 2 MiB, or "
+     "what part of that the system gave"},
+    {"refresh_certs", ServeRefreshCerts, false, "refresh_certs",
+     "reads the TLS certificates again"},
     {"shutdown", ServeShutdown, true, "shutdown [graceful]", "ends the server; needs -A"},
     {"extstore", ServeExtstore, true, "extstore <setting> <number>",
      "checked; there is no external storage to tune"},
@@ -139,7 +144,9 @@ unsigned SlabClassLimit(Session& session) {
       std::clamp<size_t>(classes + 1, kMinSlabClassLimit, kMaxSlabClasses));
 }
 
-bool FirstOfPacket(Session& session) { return session.first_of_input && session.out().empty(); }
+bool FirstOfPacket(Session& session) {
+  return session.follows_noop || (session.first_of_input && session.out().empty());
+}
 
 std::string DescribeAdminCommands() {
   std::string rows;

@@ -1,5 +1,6 @@
 #include "server/binary_commands.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "fmt/format.h"
@@ -91,14 +92,6 @@ void ReplyNumber(Session& session, const BinaryRequest& request, uint64_t number
   ReplyValue(session, request, cas, {value, sizeof value});
 }
 
-void LogCreated(Session& session, const BinaryRequest& request,
-                const storage::ArithmeticOptions& options, unsigned class_id) {
-  if (!session.server().log->Wants(LogKind::kMutations)) return;
-  const int64_t ttl = Clock::SecondsLeft(*options.create, session.now());
-  LogMutation(session, request.key, "stored", "add", ttl < 0 ? 0 : ttl, class_id,
-              fmt::formatted_size("{}", options.initial));
-}
-
 void ServeArithmetic(Session& session, const BinaryRequest& request) {
   using storage::ArithmeticStatus;
   storage::ArithmeticOptions options;
@@ -120,7 +113,10 @@ void ServeArithmetic(Session& session, const BinaryRequest& request) {
       ReplyNumber(session, request, result.number, cas);
       return;
     case ArithmeticStatus::kCreated:
-      LogCreated(session, request, options, result.class_id);
+      if (session.server().log->Wants(LogKind::kMutations)) {
+        const int64_t ttl = Clock::SecondsLeft(*options.create, session.now());
+        LogCreated(session, request.key, std::max<int64_t>(ttl, 0), result.class_id, result.number);
+      }
       ReplyNumber(session, request, result.number, cas);
       return;
     case ArithmeticStatus::kNotFound:

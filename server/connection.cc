@@ -35,14 +35,11 @@ std::string_view ReasonWord(CloseReason reason) {
 
 Connection::Connection(Worker* worker, std::unique_ptr<Transport> transport,
                        const SessionOptions& options, Origin origin)
-    : worker_(worker),
-      transport_(std::move(transport)),
-      session_(worker->context(), options),
-      last_active_(worker->context()->now) {
+    : worker_(worker), transport_(std::move(transport)), session_(worker->context(), options) {
   record_.fd = transport_->fd();
   record_.peer = origin.peer;
   record_.socket_address = std::move(origin.socket_address);
-  record_.last_command_ms.store(last_active_.ms, std::memory_order_relaxed);
+  NoteCommand();
   worker_->server()->connections->Add(&record_);
   event_assign(&event_, worker_->base(), transport_->fd(), 0, &Connection::OnEvent, this);
 }
@@ -60,7 +57,9 @@ void Connection::Start() {
 }
 
 bool Connection::IdleSince(storage::Time since) const {
-  return watch_ == nullptr && unsent_ == nullptr && last_active_ < since;
+  const bool between_commands = !batched && !Pending() && !InBody();
+  return watch_ == nullptr && between_commands &&
+         record_.last_command_ms.load(std::memory_order_relaxed) < since.ms;
 }
 
 void Connection::Close(CloseReason reason) {
@@ -103,8 +102,8 @@ void Connection::NoteRead(const IoResult& read, size_t room) {
 const char* Connection::StateWord() const {
   if (watch_ != nullptr) return "conn_watch";
   if (waiting_for_ == EV_WRITE) return "conn_mwrite";
-  if (session_.ReceivingBody() || session_.awaits_body) return "conn_nread";
-  return session_.Swallowing() ? "conn_swallow" : "conn_read";
+  if (!InBody()) return "conn_read";
+  return session_.Swallowing() ? "conn_swallow" : "conn_nread";
 }
 
 void Connection::WaitFor(short what) {
@@ -124,7 +123,7 @@ std::string_view Connection::FirstKey(std::string_view input) const {
 
 size_t Connection::ServeBatched(std::string_view input, std::span<char> room) {
   Output& output = worker_->output();
-  const Progress progress = session_.Process(input, &output, worker_->max_requests());
+  const Progress progress = Process(input, &output);
   const std::string_view answer = output.Whole();
   const bool waits = !answer.empty() && answer.size() <= room.size() &&
                      progress.status == SessionStatus::kNeedInput &&
@@ -150,9 +149,7 @@ void Connection::Serve() {
 }
 
 Connection::Turn Connection::ServeEvent() {
-  last_active_ = worker_->context()->now;
   record_.state.store("conn_parse_cmd", std::memory_order_relaxed);
-  record_.last_command_ms.store(last_active_.ms, std::memory_order_relaxed);
   if (unsent_ != nullptr && !SendUnsent()) {
     if (!broken_) return Turn::kWait;
     Close(CloseReason::kError);
@@ -245,6 +242,7 @@ Connection::Turn Connection::ReadBody(std::span<char> target) {
     const bool short_read = read.bytes < target.size();
     const SessionStatus status = session_.BodyReceived(read.bytes, &worker_->output());
     if (status == SessionStatus::kClose || !session_.ReceivingBody()) {
+      NoteCommand();
       if (status == SessionStatus::kClose) close_when_sent_ = true;
       return ServeInput({}, false);
     }
@@ -255,16 +253,27 @@ Connection::Turn Connection::ReadBody(std::span<char> target) {
   return Turn::kAgain;
 }
 
+void Connection::NoteCommand() {
+  record_.last_command_ms.store(worker_->context()->now.ms, std::memory_order_relaxed);
+}
+
+Progress Connection::Process(std::string_view input, Output* output) {
+  const bool in_body = InBody();
+  const Progress progress = session_.Process(input, output, worker_->max_requests());
+  // Bytes alone are no command: neither those of a line without its end nor those of a body.
+  if (InBody() != in_body || (!in_body && progress.consumed != 0)) NoteCommand();
+  return progress;
+}
+
 Connection::Turn Connection::ServeInput(std::string_view input, bool continuing) {
   Output& output = worker_->output();
-  const unsigned max_requests = worker_->max_requests();
-  const Progress progress = continuing ? session_.Continue(input, &output, max_requests)
-                                       : session_.Process(input, &output, max_requests);
-  return GoOn(progress, input, &output);
+  if (!continuing) return GoOn(Process(input, &output), input, &output);
+  NoteCommand();
+  return GoOn(session_.Continue(input, &output, worker_->max_requests()), input, &output);
 }
 
 Connection::Turn Connection::GoOn(Progress progress, std::string_view input, Output* output) {
-  for (;; progress = session_.Process(input, output, worker_->max_requests())) {
+  for (;; progress = Process(input, output)) {
     input.remove_prefix(progress.consumed);
     if (progress.status == SessionStatus::kClose) close_when_sent_ = true;
     const bool wants_watch = session_.watch != nullptr;
@@ -349,6 +358,7 @@ bool Connection::SendUnsent() {
   if (!Send(unsent_.get())) return false;
   worker_->ReleaseOutput(held);
   unsent_.reset();
+  NoteCommand();
   WaitFor(EV_READ);
   return true;
 }
@@ -362,7 +372,7 @@ void Connection::StartWatching(Output* output) {
         if (unsent_ == nullptr) FillFromWatch();
       });
   if (watch_ == nullptr) {  // somebody took the last place since the command looked
-    output->Clear();        // of the command's OK: watch is the first of its packet
+    output->TruncateTo(request->answer);
     output->Append(WatchStream::kTooMany);
     return;
   }

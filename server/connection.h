@@ -39,8 +39,8 @@ class Connection {
   /// Begins to listen to the client. May close at once.
   void Start();
 
-  /// True when it has been silent since `since` and is not in the middle of anything that would
-  /// excuse that (watching, or an answer that it has not taken).
+  /// True when it waits for a command and none began or ended since `since`. Not while it watches,
+  /// has to send more of a body, or has not taken an answer.
   bool IdleSince(storage::Time since) const;
   void Close(CloseReason reason);
   /// Reads no more: closes when what was read is answered and sent, which may be at once.
@@ -73,6 +73,14 @@ class Connection {
   /// Reads once and serves it.
   Turn ReadAndServe();
   Turn ReadBody(std::span<char> target);
+  /// True while the client has to send more of a request's body.
+  bool InBody() const {
+    return session_.ReceivingBody() || session_.awaits_body || session_.Swallowing();
+  }
+  /// A command has begun or ended, or its answer has been taken.
+  void NoteCommand();
+  /// The session's, noting what commands it saw.
+  Progress Process(std::string_view input, Output* output);
   /// Serves input that lies in the worker's buffer or in saved_input_.
   Turn ServeInput(std::string_view input, bool continuing);
   /// Sends what `progress` has put into `output`, and serves what is left of the input.
@@ -105,7 +113,6 @@ class Connection {
   bool readable_ = false;  ///< the descriptor was not seen empty since it was told to hold some
   bool peer_finished_ = false;  ///< has sent all it will
   bool broken_ = false;
-  storage::Time last_active_;
   std::string saved_input_;
   std::unique_ptr<Output> unsent_;
   std::unique_ptr<WatchStream> watch_;

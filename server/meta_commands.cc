@@ -131,7 +131,7 @@ storage::FetchOptions MetaGetOptions(Session& session, const MetaFlags& meta) {
     const bool touched_after = meta.has_ttl && meta.Precedes('N', 'T');
     options.vivify =
         touched_after ? *options.touch : clock.ExpiryFromWire(meta.vivify_ttl, session.now());
-    options.vivify_cas = meta.has_new_cas ? meta.new_cas : 0;
+    if (meta.has_new_cas) options.vivify_cas = meta.new_cas;
   }
   options.recache_below_ms = RecacheBelowMs(session, meta);
   options.recache_after_touch = meta.has_ttl && meta.Precedes('T', 'R');
@@ -308,10 +308,15 @@ void ServeMetaArithmetic(Session& session, const TextRequest& request) {
   WorkerStats& stats = session.stats();
   ClassCounters& counters = stats.ForClass(result.class_id);
   switch (result.status) {
+    case ArithmeticStatus::kCreated:
+      if (session.server().log->Wants(LogKind::kMutations)) {
+        // memcached gives the item its TTL when it has logged it.
+        LogCreated(session, key.bytes(), 0, result.class_id, result.number);
+      }
+      if (!meta.quiet) AppendArithmeticHit(session, request, key, seen, result.number);
+      break;
     case ArithmeticStatus::kOk:
       ++(*decrement ? counters.decr_hits : counters.incr_hits);
-      [[fallthrough]];
-    case ArithmeticStatus::kCreated:
       if (!meta.quiet) AppendArithmeticHit(session, request, key, seen, result.number);
       break;
     case ArithmeticStatus::kNotFound:

@@ -55,6 +55,7 @@ Progress Session::Process(std::string_view input, Output* out, unsigned max_requ
     }
     if (consumed >= ahead) ahead = consumed + PrefetchAhead(left, max_requests - requests);
     first_of_input = consumed == 0;
+    follows_noop = std::exchange(is_noop, false);
     awaits_body = false;
     const Step step = options_.protocol == WireProtocol::kBinary ? ProcessBinary(*this, left)
                                                                  : ProcessText(*this, left);

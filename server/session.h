@@ -82,6 +82,7 @@ class Continuation {
 /// Takes over a connection that has said `watch`: see log_hub.h.
 struct WatchRequest {
   uint32_t kinds = 0;
+  Output::Mark answer{};  ///< where that of `watch` begins
 };
 
 /// One event-loop thread.
@@ -143,6 +144,10 @@ class Session {
   /// The input that Process was given begins here: the request is the first of what one read
   /// brought (metadump and watch must be).
   bool first_of_input = false;
+  /// `mn` sends what waits: the request that follows is the first of a packet as well.
+  bool follows_noop = false;
+  /// The request is an `mn`.
+  bool is_noop = false;
   std::unique_ptr<class SaslSession> sasl;
   /// Set by `watch`: the connection becomes a watcher when the answer is out.
   std::unique_ptr<WatchRequest> watch;

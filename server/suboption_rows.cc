@@ -70,7 +70,7 @@ void AddConnectionRows(std::vector<OptionRow>* rows) {
                .setting = "idle_timeout",
                .default_text = "0",
                .range = "a number of seconds, 0 for never",
-               .help = "close clients that have been silent for so many seconds",
+               .help = "close clients that have sent no command for so many seconds",
                .missing = "Missing numeric argument for idle_timeout",
                .apply = Number(&Settings::idle_timeout_s, {})}});
   AppendRows(rows, OptionGroup::kConnections, kBoundedBuffers,

@@ -87,6 +87,7 @@ StepStatus Serve(Session& session, const TextRequest& request) {
       break;
     case Verb::kMetaNoop:
       Reply(session, "MN");
+      session.is_noop = true;
       break;
     case Verb::kVersion:
       Reply(session, fmt::format("VERSION {}", protocol::kMemcachedVersion));

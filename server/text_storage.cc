@@ -93,7 +93,8 @@ void FillMetaJob(Session& session, const TextRequest& request, StoreJob* job) {
     job->compares_cas = !grows;
     options.invalidate_if_older = meta.invalidate && !grows;
   }
-  if (meta.has_new_cas) options.explicit_cas = meta.new_cas;
+  // Of the meta commands only this one takes 0 for none.
+  if (meta.has_new_cas && meta.new_cas != 0) options.explicit_cas = meta.new_cas;
 }
 
 void FillJob(Session& session, const TextRequest& request, StoreJob* job) {

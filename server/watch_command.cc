@@ -39,7 +39,7 @@ AdminResult ServeWatch(Session& session, Tokens tokens) {
   if (session.server().log->totals().watchers >= LogHub::kMaxWatchers) {
     return "WATCHER_TOO_MANY log watcher limit reached";
   }
-  session.watch = std::make_unique<WatchRequest>(WatchRequest{kinds});
+  session.watch = std::make_unique<WatchRequest>(WatchRequest{kinds, session.out().mark()});
   return "OK";
 }
 

@@ -51,7 +51,7 @@ Shard::Found Shard::Find(const Key& key, Time now) {
 
 uint64_t Shard::NextCas(const std::optional<uint64_t>& wanted) {
   if (!shared_->config.use_cas) return 0;
-  if (wanted.value_or(0) != 0) return *wanted;
+  if (wanted.has_value()) return *wanted;
   last_cas_ += shared_->shard_count;
   return last_cas_;
 }

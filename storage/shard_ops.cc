@@ -140,7 +140,7 @@ DeleteStatus Shard::Delete(const Key& key, const DeleteOptions& options, Time no
   ItemToMake what{key, static_cast<uint8_t>(item.marks() & ~(kLayoutMarks | kSpared)),
                   item.client_flags(), item.expiry(), 0};
   // A value that is only dropped leaves the CAS, as memcached's md x does.
-  const bool keeps_cas = !options.mark_stale && options.explicit_cas.value_or(0) == 0;
+  const bool keeps_cas = !options.mark_stale && !options.explicit_cas.has_value();
   what.cas = keeps_cas ? item.cas() : NextCas(options.explicit_cas);
   if (options.drop_value) {
     what.client_flags = options.client_flags;

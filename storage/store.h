@@ -115,7 +115,7 @@ struct FetchOptions {
   std::optional<Expiry> touch;   ///< new expiry of a found item
   std::optional<Expiry> vivify;  ///< when missing, make an empty item that dies then; the caller
                                  ///< has won it
-  uint64_t vivify_cas = 0;       ///< its CAS; 0: the store's choice
+  std::optional<uint64_t> vivify_cas;       ///< its CAS; absent: the store's choice
   std::optional<int64_t> recache_below_ms;  ///< give the token when less than this is left
   bool recache_after_touch = false;         ///< judge that by the new expiry, not by the old one
   bool lease = false;  ///< take part in leases: a stale item gives its token to the first fetch
@@ -136,7 +136,7 @@ struct StoreOptions {
   Expiry expiry;
   bool key_is_binary = false;
   std::optional<uint64_t> compare_cas;   ///< only if the item's CAS is this
-  std::optional<uint64_t> explicit_cas;  ///< the new CAS; 0 or absent: the store's choice
+  std::optional<uint64_t> explicit_cas;  ///< the new CAS; absent: the store's choice
   /// With compare_cas: when the given CAS is lower than the item's, store all the same, mark the
   /// item stale and keep its expiry.
   bool invalidate_if_older = false;

@@ -52,7 +52,17 @@ TEST_CASE("loose numbers are read as strtol reads them and cut to 32 bits") {
     CHECK_FALSE(ParseLooseInt32(bad));
     CHECK_FALSE(ParseLooseUint32(bad));
   }
-  CHECK_FALSE(ParseLooseUint32("-1"));
+}
+
+TEST_CASE("a loose unsigned number wraps around, but into the lower half of 64 bits only") {
+  CHECK(ParseLooseUint32("-0") == 0u);
+  CHECK(ParseLooseUint32("\t-00\tx") == 0u);
+  CHECK(ParseLooseUint32("-18446744073709551615") == 1u);
+  CHECK(ParseLooseUint32("-9223372036854775809") == UINT32_MAX);
+  for (const char* bad : {"-1", "-9223372036854775808", "-18446744073709551616", "+-0", "-+0"}) {
+    INFO(bad);
+    CHECK_FALSE(ParseLooseUint32(bad));
+  }
 }
 
 TEST_CASE("decimals are written without padding") {

@@ -156,7 +156,7 @@ const std::vector<Expectation>& Answers() {
       {"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n", {"cache_memlimit 7"}},
       {"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n",
        {"cache_memlimit 1000000001"}},
-      {"Error TLS not enabled\r\n", {"refresh_certs", "refresh_certs x"}},
+      {"Error TLS not enabled\r\n", {"refresh_certs", "refresh_certs x", "refresh_certs noreply"}},
       {"SERVER_ERROR: shutdown not enabled\r\n",
        {"shutdown", "shutdown graceful", "shutdown foo", "shutdown graceful now"}},
   };
@@ -284,8 +284,9 @@ TEST_CASE("watch turns the connection into a watcher") {
   CHECK(kinds_of("watch proxyreqs") == 0u);
   CHECK(Ask(&fixture, "watch foo") == "ERROR\r\n");
   CHECK(Ask(&fixture, "watch fetchers foo") == "ERROR\r\n");
-  CHECK(Client(&fixture).Send("mn\r\nwatch\r\n") ==
-        "MN\r\nERROR cannot pipeline other commands before watch\r\n");
+  CHECK(Client(&fixture).Send("me x\r\nwatch\r\n") ==
+        "EN\r\nERROR cannot pipeline other commands before watch\r\n");
+  CHECK(Client(&fixture).Send("mn\r\nwatch\r\n") == "MN\r\nOK\r\n");
   SessionOptions datagram;
   datagram.datagram = true;
   CHECK(Client(&fixture, datagram).Send("watch\r\n") == "ERROR\r\n");

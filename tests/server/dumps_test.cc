@@ -105,10 +105,16 @@ TEST_CASE("A dump comes in pieces, complete, while writers go on") {
 
 TEST_CASE("Dumps must be the first of their packet, and have no place in a datagram") {
   ServerFixture fixture;
-  CHECK(Client(&fixture).Send("mn\r\nlru_crawler metadump all\r\n") ==
-        "MN\r\nERROR cannot pipeline other commands before metadump\r\n");
-  CHECK(Client(&fixture).Send("mn\r\nlru_crawler mgdump all\r\n") ==
-        "MN\r\nERROR cannot pipeline other commands before mgdump\r\n");
+  CHECK(Client(&fixture).Send("me x\r\nlru_crawler metadump all\r\n") ==
+        "EN\r\nERROR cannot pipeline other commands before metadump\r\n");
+  CHECK(Client(&fixture).Send("mn\r\nme x\r\nlru_crawler mgdump all\r\n") ==
+        "MN\r\nEN\r\nERROR cannot pipeline other commands before mgdump\r\n");
+  // An mn ends a packet.
+  CHECK(Client(&fixture).Send("me x\r\nmn\r\nlru_crawler metadump all\r\n") ==
+        "EN\r\nMN\r\nOK\r\nEND\r\n");
+  CHECK(Client(&fixture).Send("mn\r\nlru_crawler mgdump 1x\r\nlru_crawler mgdump 1x\r\n") ==
+        "MN\r\nBADCLASS invalid class id\r\n"
+        "ERROR cannot pipeline other commands before mgdump\r\n");
   SessionOptions datagram;
   datagram.datagram = true;
   CHECK(Client(&fixture, datagram).Send("lru_crawler metadump all\r\n") == "ERROR\r\n");

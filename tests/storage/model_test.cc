@@ -176,7 +176,7 @@ class Model {
   void NoteCas(ModelItem* item, uint64_t cas, std::optional<uint64_t> wanted) {
     if (!settings_.use_cas) {
       CHECK(cas == 0);
-    } else if (wanted.value_or(0) != 0) {
+    } else if (wanted.has_value()) {
       CHECK(cas == *wanted);
     } else {
       CHECK(cas != 0);
@@ -460,7 +460,7 @@ class Model {
       return;
     }
     losses_.evicted.erase(key);
-    if (o.mark_stale || o.explicit_cas.value_or(0) != 0) {
+    if (o.mark_stale || o.explicit_cas.has_value()) {
       NoteCas(item, seen->cas, o.explicit_cas);
     } else {
       CHECK(seen->cas == item->cas);  // a value that is only dropped leaves the CAS

@@ -165,6 +165,9 @@ TEST_CASE("A missing item can be vivified: the first wins, others lose until it 
   CHECK(f.Delete("k") == DeleteStatus::kDeleted);
   vivify.vivify_cas = 1234;
   CHECK(f.Fetch("k", vivify)->cas == 1234);
+  CHECK(f.Delete("k") == DeleteStatus::kDeleted);
+  vivify.vivify_cas = 0;
+  CHECK(f.Fetch("k", vivify)->cas == 0);
 }
 
 TEST_CASE("An item that is about to die gives its token") {

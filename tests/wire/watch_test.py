@@ -54,6 +54,19 @@ class Watch(checks.ServerCase):
         client.ask(b"delete a%b\r\n")
         self.assertRegex(next_event(watcher, b"deleted"), r"^type=deleted key=a%25b cmd=delete clsid=\d+ size=3$")
 
+    def test_what_meta_arithmetic_creates_is_logged(self):
+        watcher = self.watch(b"mutations")
+        client = self.client()
+        client.ask(b"ma created\r\n")  # does not
+        client.ask(b"ma created N90 J500\r\n")
+        client.ask(b"ma created\r\n")  # not again
+        client.send(b"ma Y3JlIHRlZA== N0 q b\r\n")
+        client.ask(b"mn\r\n")
+        for key, size in ((b"created", 3), (b"cre%20ted", 1)):
+            # The TTL is given to the item after it was logged.
+            self.assertRegex(next_event(watcher, b"item_store"),
+                             rf"^type=item_store key={key.decode()} status=stored cmd=add ttl=0 clsid=\d+ cfd=\d+ size={size}$")
+
     def test_connections_are_logged(self):
         watcher = self.watch(b"connevents")
         client = self.server.connect()
