@@ -191,7 +191,7 @@ bool Connection::NobodyWaits() const {
 // Where callers drive it nobody may, when those have gone who waited for it to be made. Its time
 // stands still then: not the server was late, but they.
 void Connection::CountTime(Clock::time_point now) {
-  if (std::exchange(resumes_, false) && receives_waiting_) {
+  if (std::exchange(resumes_, false)) {
     const Clock::duration gap = now - last_flush_;
     connect_deadline_ += gap;
     address_deadline_ += gap;

@@ -38,7 +38,7 @@ class Connection {
 
   /// Takes a part, and with it the caller's reference to its call.
   void Submit(Part* part) {
-    if (is_being_made()) resumes_ = resumes_ || NobodyWaits();
+    if (receives_waiting_ && is_being_made()) resumes_ = resumes_ || NobodyWaits();
     queue_.push_back(part);
   }
   /// Sends or connects as far as it goes. Call it after Submit, and after OnEvents.

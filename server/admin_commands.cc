@@ -93,8 +93,7 @@ constexpr Row kRows[] = {
     {"watch", ServeWatch, false, "watch [<kind> ...]",
      "turns the connection into a log: fetchers (default), mutations, evictions, deletions, "
      "connevents, sysevents; fetchers are the commands that ask for items, not the look-ups of "
-     "set, "
-     "add, incr, delete and others, which memcached logs as item_get too"},
+     "set, add, incr, delete and others, which memcached logs as item_get too"},
     {"verbosity", ServeVerbosity, true, "verbosity <level> [noreply]", "sets what goes to stderr"},
     {"cache_memlimit", ServeCacheMemlimit, true, "cache_memlimit <MB> [noreply]",
      "changes the memory limit; refused, where memcached accepts it, below twice -I and above what "
