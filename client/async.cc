@@ -44,11 +44,14 @@ template <typename T>
 AsyncResult<T> AsyncClient::Prepared(ResultImpl&& result, absl::Duration timeout,
                                      T (*convert)(ResultImpl&&)) {
   auto state = std::make_unique<typename AsyncResult<T>::State>();
-  state->result = std::move(result);
+  const Clock::time_point now = Clock::now();
+  state->deadline = impl_->DeadlineAfter(timeout, now) - result.encoding;
+  // As with calls that wait: what took all its time to get ready is not begun.
+  state->result =
+      now < state->deadline ? std::move(result) : std::move(result).Unasked(CallTimedOut());
   state->convert = convert;
   Call& call = *state->result.call;
-  call.begun = Clock::now();
-  state->deadline = impl_->DeadlineAfter(timeout, call.begun);
+  call.begun = now;
   if (Tracer* const tracer = impl_->options().tracer.get();
       tracer != nullptr && !call.parts.empty()) {
     call.trace_context = state->trace_context = tracer->OnBegin();
@@ -224,14 +227,15 @@ AsyncResult<MultiGetResult> AsyncClient::GetMulti(std::span<const std::string_vi
 AsyncResult<MultiWriteResult> AsyncClient::SetMulti(std::span<const SetItem> items,
                                                     const WriteOptions& options) {
   return Prepared(
-      impl_->operations().StoreMany(items, options, {}), options.timeout,
-      +[](ResultImpl&& result) { return MultiWriteResult(std::move(result)); });
+      impl_->operations().StoreMany(items, options, impl_->OnlyPrepare(options.timeout)),
+      options.timeout, +[](ResultImpl&& result) { return MultiWriteResult(std::move(result)); });
 }
 
 AsyncResult<absl::Status> AsyncClient::SetAll(std::span<const SetItem> items,
                                               const WriteOptions& options) {
-  return Prepared(impl_->operations().StoreManyQuietly(items, options, {}), options.timeout,
-                  FirstFailure);
+  return Prepared(
+      impl_->operations().StoreManyQuietly(items, options, impl_->OnlyPrepare(options.timeout)),
+      options.timeout, FirstFailure);
 }
 
 AsyncResult<MultiWriteResult> AsyncClient::DeleteMulti(std::span<const std::string_view> keys,
@@ -268,7 +272,8 @@ AsyncResult<std::vector<absl::StatusOr<LeasedItem>>> AsyncClient::GetMultiWithLe
 
 AsyncResult<std::vector<absl::StatusOr<bool>>> AsyncClient::SetMultiWithLease(
     std::span<const LeasedStore> stores, const CallOptions& options) {
-  return Prepared(Client::Leases::SetMulti(impl_, stores, {}), options.timeout);
+  return Prepared(Client::Leases::SetMulti(impl_, stores, impl_->OnlyPrepare(options.timeout)),
+                  options.timeout);
 }
 
 AsyncResult<absl::StatusOr<bool>> AsyncClient::ReleaseLease(std::string_view key,

@@ -92,6 +92,11 @@ class CAIRN_HIDDEN Client::Impl {
     return RanStepsUntil(step.then(*std::move(step.request)), deadline, traced, context);
   }
 
+  /// For a bulk call that is only prepared: stops when its time is up.
+  Operations::RunWave OnlyPrepare(absl::Duration timeout) const {
+    return {nullptr, DeadlineAfter(timeout, Clock::now())};
+  }
+
   Clock::time_point DeadlineAfter(absl::Duration timeout, Clock::time_point now) const {
     return now + (timeout == absl::ZeroDuration() ? call_timeout_ : ToClock(timeout));
   }

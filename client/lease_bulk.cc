@@ -235,21 +235,22 @@ Step<Client::Leases::Outcomes> Client::Leases::SetMulti(Impl* impl,
     store.key = left->texts.emplace_back(store.key);
     store.value = left->texts.emplace_back(store.value);
   }
-  return Step<Outcomes>::Ask(std::move(prepared), [impl, left](const ResultImpl& result) {
+  const auto on_stored = [impl, left, deadline = run.deadline](const ResultImpl& result) {
     Outcomes outcomes;
     outcomes.reserve(result.call->answers.size());
     for (size_t i = 0; i < result.call->answers.size(); ++i) {
       outcomes.push_back(OutcomeOf(result, i));
     }
     if (left->which.empty()) return Step<Outcomes>::Over(std::move(outcomes));
-    return SetByLocks(impl, std::move(left->stores), left)
+    return SetByLocks(impl, std::move(left->stores), left, deadline)
         .Followed([left, outcomes](Outcomes by_locks) mutable {
           for (size_t n = 0; n < by_locks.size(); ++n) {
             outcomes[left->which[n]] = std::move(by_locks[n]);
           }
           return Step<Outcomes>::Over(std::move(outcomes));
         });
-  });
+  };
+  return Step<Outcomes>::Ask(std::move(prepared), on_stored);
 }
 
 Step<Client::Leases::Outcomes> Client::Leases::InvalidateMulti(

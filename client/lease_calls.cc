@@ -96,8 +96,8 @@ Step<absl::StatusOr<bool>> Client::Leases::Set(Impl* impl, std::string_view key,
     std::string value;
   };
   const auto owner = std::make_shared<const Owner>(Owner{std::string(key), std::string(value)});
-  return OnlyOne(
-      SetByLocks(impl, {{owner->key, owner->value, token, options.ttl, options.flags}}, owner));
+  return OnlyOne(SetByLocks(impl, {{owner->key, owner->value, token, options.ttl, options.flags}},
+                            owner, impl->DeadlineAfter(options.timeout, Clock::now())));
 }
 
 Step<absl::StatusOr<bool>> Client::Leases::Release(Impl* impl, std::string_view key,

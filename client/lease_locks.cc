@@ -215,7 +215,8 @@ Step<Client::Leases::Items> Client::Leases::ByLocks(Impl* impl, std::vector<std:
 // keys. The lock goes after the value came, so that who waits for it finds the value.
 Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
                                                           std::vector<LeasedStore> stores,
-                                                          std::shared_ptr<const void> owner) {
+                                                          std::shared_ptr<const void> owner,
+                                                          Clock::time_point deadline) {
   struct Storing {
     std::shared_ptr<const void> owner;
     std::vector<LeasedStore> stores;
@@ -245,7 +246,7 @@ Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
 
   ResultImpl looks = ReadLocks(impl->operations(), storing->locks);
   return Step<Outcomes>::Ask(
-      std::move(looks), [impl, storing, on_stored](const ResultImpl& looked) {
+      std::move(looks), [impl, storing, on_stored, deadline](const ResultImpl& looked) {
         std::vector<std::string_view> keys;
         for (size_t i = 0; i < storing->stores.size(); ++i) {
           if (absl::Status status = looked.StatusOf(i); !status.ok()) {
@@ -260,7 +261,7 @@ Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
         StoreRequest request;
         std::string room;
         ResultImpl adds = impl->operations().AskMany(
-            keys, AnswerShape::kWord, false, {},
+            keys, AnswerShape::kWord, false, {nullptr, deadline},
             [&](size_t n) {
               const LeasedStore& store = storing->stores[storing->held[n]];
               // Nothing was there when the lock was won; what is there now was set since.
@@ -268,10 +269,10 @@ Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
                          ExptimeOf(store.ttl, now), 0};
               return impl->operations().Prepare(&request, &room);
             },
-            // Of the store that was just checked.
+            // Of the store that was just checked; of the bytes given.
             [&](RequestWriter& writer, uint32_t n) {
               writer.Store(request, n);
-              return request.key.size() + request.value.size();
+              return request.key.size() + storing->stores[storing->held[n]].value.size();
             },
             &request);
         return Step<Outcomes>::Ask(std::move(adds), on_stored);

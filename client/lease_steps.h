@@ -88,10 +88,10 @@ class CAIRN_HIDDEN Client::Leases {
   struct Contest;
   /// What the server answered to misses: locks decide.
   static Step<Items> ByLocks(Impl* impl, std::vector<std::string> keys, absl::Duration lease);
-  /// What the views are of lasts as long as `owner`, or, without one, the steps. REQUIRES: tokens
-  /// are of locks.
+  /// What the views are of lasts as long as `owner`, or, without one, the steps. At `deadline` no
+  /// more values are encoded. REQUIRES: tokens are of locks.
   static Step<Outcomes> SetByLocks(Impl* impl, std::vector<LeasedStore> stores,
-                                   std::shared_ptr<const void> owner);
+                                   std::shared_ptr<const void> owner, Clock::time_point deadline);
   /// Removes those that hold their tokens still, and says which those were.
   static Step<Outcomes> RemoveLocks(Impl* impl, std::vector<Lock> locks);
   /// Whoever has them.

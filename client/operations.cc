@@ -144,6 +144,7 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
   std::vector<uint16_t> chosen;
   Wave wave(this, &call, is_read);
   size_t wave_keys = kFirstWaveKeys;
+  const Clock::time_point begun = Clock::now();
   for (size_t begin = 0; begin < count;) {
     chosen.resize(std::min(wave_keys, count - begin));
     const size_t kinds = route(begin, std::span(chosen));
@@ -155,8 +156,9 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
       const auto server = static_cast<uint16_t>(chosen[used] % servers);
       const size_t deletes_at = kinds * servers + server;
       absl::Status refused = check(i);
-      // Of a wave that is not complete nothing is begun, either.
+      // Of a wave that is not complete nothing is begun, either, nor of a call that is not.
       if (stored != nullptr && stored->encoding > Clock::duration::zero() && run.TimeIsUp()) {
+        if (!run) return std::move(result).Unasked(CallTimedOut());
         result.RefuseFrom(i, CallTimedOut());
         return result;
       }
@@ -197,6 +199,7 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
       call.ForgetRequests();
     }
   }
+  if (!run && stored != nullptr) result.encoding = Clock::now() - begun;
   return result;
 }
 

@@ -26,7 +26,7 @@ namespace cairn {
 class Operations {
  public:
   /// Runs what was prepared of a bulk call, one wave; false when its time is up. An empty one: the
-  /// whole call is only prepared, all its waves, to be run later.
+  /// whole call is only prepared, all its waves, to be run later, unless its time is up before.
   struct RunWave {
     bool operator()(Call& call) const { return run(call); }
     explicit operator bool() const { return run != nullptr; }

@@ -19,7 +19,8 @@ inline constexpr uint32_t kRefused = 0x80000000;
 struct ResultImpl {
   CallRef call;
   std::vector<absl::Status> refused;  ///< Why.
-  /// What of the call's time was gone before its request was written: StoreRequest::encoding.
+  /// What of the call's time was gone before its request was ready: StoreRequest::encoding, or how
+  /// long it took to prepare a bulk call whole.
   Clock::duration encoding = Clock::duration::zero();
 
   /// Says why answer i is not asked for; and all from `begin` on.
@@ -31,6 +32,8 @@ struct ResultImpl {
     for (size_t i = begin; i < call->answers.size(); ++i) RefuseOne(i);
     refused.push_back(std::move(why));
   }
+  /// One that asks nobody, for the reason that each answer has, or for `why`. Before it was run.
+  ResultImpl Unasked(absl::Status why) &&;
 
   /// Once, when the call has returned. Unpacks values.
   void Snapshot();

@@ -5,6 +5,22 @@
 
 namespace cairn {
 
+ResultImpl ResultImpl::Unasked(absl::Status why) && {
+  ResultImpl unasked;
+  unasked.refused = std::move(refused);
+  unasked.call->answers.resize(call->answers.size());
+  for (size_t i = 0; i < call->answers.size(); ++i) {
+    const uint32_t part = call->answers[i].part;
+    if ((part & kRefused) != 0) {
+      unasked.call->answers[i].part = part;
+    } else {
+      unasked.RefuseOne(i);
+    }
+  }
+  unasked.refused.push_back(std::move(why));
+  return unasked;
+}
+
 void ResultImpl::Snapshot() {
   size_t i = 0;
   for (const Part& part : call->parts) {

@@ -135,7 +135,9 @@ void Router::Route(std::span<const std::string_view> keys, std::span<uint16_t> c
     claimed = true;
     for (size_t i = 0; i < keys.size(); ++i) {
       chosen[i] = detour.Choose(Hashed(keys[i], &text));
-      claimed = claimed && (!finds_others_ || Claim(chosen[i], &trials, now));
+      // What may not be asked for tries no server.
+      const bool tries = finds_others_ && CheckKey(options_.key_prefix, keys[i]).ok();
+      claimed = claimed && (!tries || Claim(chosen[i], &trials, now));
     }
   }
 }

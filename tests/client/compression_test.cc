@@ -74,6 +74,13 @@ std::string Noise(size_t bytes) {
   return noise;
 }
 
+// What gets shorter by a half, and takes a long time to.
+std::string Digits(size_t bytes) {
+  std::string digits = Noise(bytes);
+  for (char& c : digits) c = static_cast<char>('a' + (c & 15));
+  return digits;
+}
+
 }  // namespace
 
 TEST_CASE("compressed values come back by every call", "[client][compression]") {
@@ -190,7 +197,7 @@ TEST_CASE("encoding is part of a call's time", "[client][compression]") {
   // Less than one takes.
   WriteOptions options;
   options.timeout = absl::Milliseconds(1);
-  const std::string page = Text(1 << 20);
+  const std::string page = Digits(1 << 20);
   // One that is refused takes its time, too, and the key stays as it is: nothing is asked.
   const std::string noise = Noise((1 << 20) + 1);
   const std::vector<SetItem> items = {{"noise", noise}, {"a", page}, {"b", page}};
@@ -201,10 +208,48 @@ TEST_CASE("encoding is part of a call's time", "[client][compression]") {
     CHECK(stored.failed_count() == some.size());
     for (size_t i = 0; i < some.size(); ++i) CHECK(absl::IsDeadlineExceeded(stored.status(i)));
     CHECK(absl::IsDeadlineExceeded(client.SetAll(some, options)));
+    const MultiWriteResult called = Wait(client.Async().SetMulti(some, options));
+    CHECK(called.failed_count() == some.size());
+    for (size_t i = 0; i < some.size(); ++i) CHECK(absl::IsDeadlineExceeded(called.status(i)));
+    CHECK(absl::IsDeadlineExceeded(Wait(client.Async().SetAll(some, options))));
   }
+  CHECK(absl::IsDeadlineExceeded(Wait(client.Async().Set("one", page, options))));
+  // What may not be asked for is told as ever.
+  const std::vector<SetItem> odd = {{"", page}, {"a", page}};
+  CHECK(absl::IsInvalidArgument(Wait(client.Async().SetMulti(odd, options)).status(0)));
   CHECK(requests->begun() == 0);
   CHECK(client.SetAll(std::span(items).subspan(1)).ok());
   CHECK(requests->begun() == 1);
+}
+
+TEST_CASE("encoding is part of a call's time with leases, too", "[client][compression]") {
+  CompressionOptions slow;
+  slow.level = 19;
+  const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  Packed packed(slow, protocol);
+  if (packed.client == nullptr) return;
+  Client& client = *packed.client;
+  const std::string page = Digits(1 << 20);
+  // More than what is asked before, less than encoding takes.
+  constexpr absl::Duration kBrief = absl::Milliseconds(60);
+  const auto held = client.GetWithLease("one");
+  REQUIRE(held->won);
+  LeasedStore store;
+  store.key = "one";
+  store.value = page;
+  store.token = held->token;
+  WriteOptions options;
+  options.timeout = kBrief;
+  const CallOptions brief = {.timeout = kBrief};
+  CHECK(absl::IsDeadlineExceeded(client.SetWithLease("one", page, held->token, options).status()));
+  CHECK(absl::IsDeadlineExceeded(
+      Wait(client.Async().SetWithLease("one", page, held->token, options)).status()));
+  CHECK(absl::IsDeadlineExceeded(client.SetMultiWithLease({&store, 1}, brief)[0].status()));
+  CHECK(absl::IsDeadlineExceeded(
+      Wait(client.Async().SetMultiWithLease({&store, 1}, brief))[0].status()));
+  // None was sent: the lease is still held.
+  CHECK(client.GetWithLease("one")->taken);
+  CHECK(client.SetWithLease("one", page, held->token).value());
 }
 
 TEST_CASE("a wave has as much as there is before it is compressed", "[client][compression]") {
