@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kMaxVectors = 64;
 // A line of a get may be long; memcached lets it grow until memory runs out.
 constexpr size_t kMaxSavedInputBytes = size_t{64} << 20;
+// A line from here on (of a get, of any number of keys) is looked through only once.
+constexpr size_t kLongLineBytes = size_t{64} * 1024;
 constexpr std::string_view kInputTooLong = "SERVER_ERROR out of memory reading request\r\n";
 
 // An idle client takes half a KiB in all, most of it here: 16 bytes more are 160 KiB with 10,000.
@@ -209,6 +211,10 @@ Connection::Turn Connection::ReadAndServe() {
       return Turn::kClosed;
   }
   worker_->stats()->bytes_read.Add(read.bytes);
+  if (LengthensLine({buffer.data() + saved, read.bytes})) {
+    WaitFor(EV_READ);
+    return Turn::kAgain;
+  }
   if (saved != 0) {
     const std::string input = TakeSavedInput();
     input.copy(buffer.data(), saved);
@@ -316,6 +322,18 @@ void Connection::SaveInput(std::string_view rest) {
   if (rest.empty()) return;
   saved_input_.assign(rest);
   worker_->HoldInput(rest.size());
+}
+
+bool Connection::LengthensLine(std::string_view input) {
+  if (saved_input_.size() < kLongLineBytes || InBody() || session_.TalksBinary(saved_input_)) {
+    return false;
+  }
+  if (saved_input_.size() + input.size() > kMaxSavedInputBytes) return false;
+  if (input.find('\n') != std::string_view::npos) return false;
+  worker_->ReleaseInput(saved_input_.size());
+  saved_input_.append(input);
+  worker_->HoldInput(saved_input_.size());
+  return true;
 }
 
 std::string Connection::TakeSavedInput() {

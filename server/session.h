@@ -151,10 +151,10 @@ class Session {
   std::unique_ptr<class SaslSession> sasl;
   /// Set by `watch`: the connection becomes a watcher when the answer is out.
   std::unique_ptr<WatchRequest> watch;
-
- private:
   /// Whether `input`, not empty, is of the binary protocol.
   bool TalksBinary(std::string_view input) const;
+
+ private:
   /// Takes a request off the front of `input`, not empty: see protocol/next_key.h.
   std::string_view TakeKey(std::string_view* input) const;
   /// Asks for the memory that the next requests of `input`, some dozens but not more than

@@ -62,6 +62,24 @@ class Cases:
             client.half_close()
             expect_closed(client)
 
+    def case_get_line_in_pieces(self):
+        """A long one is answered whole, however it comes, and so is what follows it."""
+        with self.connect() as client:
+            expect(client.ask(b"set piece 0 0 1\r\nv\r\n"), b"STORED\r\n")
+            line = b"get piece" + (b" none%d" * 40_000) % tuple(range(40_000)) + b" piece\r\nmn\r\nget piece"
+            for at in range(0, len(line), 10_007):
+                client.send(line[at : at + 10_007])
+            client.send(b"\r\n")
+            expect(client.read_line(), b"VALUE piece 0 1\r\n")
+            expect(client.read_line(), b"v\r\n")
+            expect(client.read_line(), b"VALUE piece 0 1\r\n")
+            expect(client.read_line(), b"v\r\n")
+            expect(client.read_line(), b"END\r\n")
+            expect(client.read_line(), b"MN\r\n")
+            expect(client.read_line(), b"VALUE piece 0 1\r\n")
+            expect(client.read_line(), b"v\r\n")
+            expect(client.read_line(), b"END\r\n")
+
     def case_lines_without_end_on_many_connections(self):
         clients = [self.connect() for _ in range(50)]
         for client in clients:
