@@ -1,10 +1,6 @@
 // Through twemproxy, which speaks part of the classic text protocol: the whole pool is one server
 // to the client, and the keys' places are the proxy's business.
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -18,6 +14,7 @@
 #include "cairn/session.h"
 #include "tests/catch.h"
 #include "tests/client/one_server.h"
+#include "tests/client/proxy_process.h"
 #include "tests/client/wait.h"
 
 namespace cairn {
@@ -26,48 +23,19 @@ namespace {
 constexpr const char* kProgram = "nutcracker";
 
 /// twemproxy in front of `servers`. Not running when it is not installed.
-class Proxy {
+class Proxy : public ProxyProcess {
  public:
   explicit Proxy(const std::vector<std::unique_ptr<ServerProcess>>& servers) {
-    char folder[] = "/tmp/cairn-test-XXXXXX";
-    folder_ = mkdtemp(folder);
-    std::ofstream config(folder_ + "/conf.yml");
-    config << "pool:\n  listen: 127.0.0.1:" << port_
+    std::ofstream config(folder() + "/conf.yml");
+    config << "pool:\n  listen: 127.0.0.1:" << port()
            << "\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 20000\n  servers:\n";
     for (size_t i = 0; i < servers.size(); ++i) {
       config << "   - " << servers[i]->server().Address() << ":1 server" << i << "\n";
     }
     config.close();
-    std::vector<std::string> words = {kProgram,         "-c", folder_ + "/conf.yml",     "-o",
-                                      folder_ + "/log", "-p", folder_ + "/pid",          "-a",
-                                      "127.0.0.1",      "-s", std::to_string(FreePort())};
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    if (posix_spawnp(&pid_, kProgram, nullptr, nullptr, arguments.data(), environ) != 0) pid_ = -1;
+    Start({kProgram, "-c", folder() + "/conf.yml", "-o", folder() + "/log", "-p", folder() + "/pid",
+           "-a", "127.0.0.1", "-s", std::to_string(FreePort())});
   }
-  ~Proxy() {
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-    std::filesystem::remove_all(folder_);
-  }
-  Proxy(const Proxy&) = delete;
-  Proxy& operator=(const Proxy&) = delete;
-
-  bool running() const { return pid_ > 0; }
-  Server server() const {
-    Server server;
-    server.host = "127.0.0.1";
-    server.port = port_;
-    return server;
-  }
-
- private:
-  const uint16_t port_ = FreePort();
-  std::string folder_;
-  pid_t pid_ = -1;
 };
 
 /// Three servers, a proxy, and a client that knows only the proxy.
