@@ -216,6 +216,7 @@ int FlushAll(cairn::Client& client) {
 
 struct Command {
   std::string_view name;
+  std::string_view usage;  // what follows the name
   size_t arguments_min;
   size_t arguments_max;
   int (*run)(cairn::Client&, const Settings&);
@@ -223,18 +224,19 @@ struct Command {
 
 constexpr size_t kAny = 1'000'000;
 const Command kCommands[] = {
-    {"get", 1, kAny, Get},
-    {"set", 2, 2, Store},
-    {"add", 2, 2, Store},
-    {"delete", 1, kAny, Delete},
-    {"touch", 1, 1, Touch},
-    {"incr", 1, 2, Count},
-    {"decr", 1, 2, Count},
-    {"ring", 0, kAny, ShowRing},
-    {"ping", 0, 0, Ping},
-    {"top", 0, 0, Top},
-    {"stats", 0, 1, ShowStats},
-    {"flush_all", 0, 0, [](cairn::Client& client, const Settings&) { return FlushAll(client); }},
+    {"get", "<key>...", 1, kAny, Get},
+    {"set", "<key> <value>", 2, 2, Store},
+    {"add", "<key> <value>", 2, 2, Store},
+    {"delete", "<key>...", 1, kAny, Delete},
+    {"touch", "<key>", 1, 1, Touch},
+    {"incr", "<key> [n]", 1, 2, Count},
+    {"decr", "<key> [n]", 1, 2, Count},
+    {"ring", "[<key>...]", 0, kAny, ShowRing},
+    {"ping", "", 0, 0, Ping},
+    {"top", "", 0, 0, Top},
+    {"stats", "[<group>]", 0, 1, ShowStats},
+    {"flush_all", "", 0, 0,
+     [](cairn::Client& client, const Settings&) { return FlushAll(client); }},
 };
 
 }  // namespace
@@ -248,7 +250,7 @@ int main(int argc, char** argv) {
       Print(kHelp);
       return Printed(kDone);
     }
-    if (settings.words.empty() && word.starts_with("--")) {
+    if (settings.words.empty() && word.starts_with("-")) {
       status = cairn::cli::ReadOption(word, &settings);
     } else {
       settings.words.push_back(word);
@@ -260,9 +262,13 @@ int main(int argc, char** argv) {
       std::find_if(std::begin(kCommands), std::end(kCommands),
                    [&](const Command& each) { return each.name == settings.words[0]; });
   const size_t arguments = settings.words.size() - 1;
-  if (command == std::end(kCommands) || arguments < command->arguments_min ||
-      arguments > command->arguments_max) {
-    return Complain("no such command, or not its arguments; see --help");
+  if (command == std::end(kCommands)) {
+    return Complain("no such command: " + std::string(settings.words[0]) + "; see --help");
+  }
+  if (arguments < command->arguments_min || arguments > command->arguments_max) {
+    return Complain("usage: cairn-cli [options] " + std::string(command->name) +
+                    (command->usage.empty() ? "" : " ") + std::string(command->usage) +
+                    "; options stand before the command");
   }
   const absl::StatusOr<std::unique_ptr<cairn::Client>> client =
       cairn::Client::Make(settings.client);

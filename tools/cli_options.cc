@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,10 @@
 
 namespace cairn::cli {
 namespace {
+
+constexpr std::string_view kWithValue[] = {
+    "--servers", "--placement", "--hash-tag", "--prefix", "--ttl",      "--timeout", "--interval",
+    "--count",   "--ca",        "--cert",     "--key",    "--tls-name", "--user"};
 
 absl::Status ReadServers(std::string_view list, std::vector<Server>* servers) {
   servers->clear();
@@ -64,19 +69,8 @@ absl::Status ReadTlsOption(std::string_view word, std::string_view name, std::st
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status ReadEnvironment(Settings* settings) {
-  const char* const password = getenv("CAIRN_PASSWORD");
-  if (password != nullptr) settings->client.password = password;
-  const char* const servers = getenv("CAIRN_SERVERS");
-  return ReadServers(servers == nullptr ? "localhost" : servers, &settings->client.servers);
-}
-
-absl::Status ReadOption(std::string_view word, Settings* settings) {
-  const size_t equals = std::min(word.find('='), word.size());
-  const std::string_view name = word.substr(0, equals);
-  const std::string_view value = word.substr(std::min(equals + 1, word.size()));
+absl::Status ReadNamed(std::string_view word, std::string_view name, std::string_view value,
+                       Settings* settings) {
   ClientOptions& client = settings->client;
   if (name == "--servers") return ReadServers(value, &client.servers);
   if (name == "--ttl") return ReadDuration(value, &settings->ttl);
@@ -105,6 +99,29 @@ absl::Status ReadOption(std::string_view word, Settings* settings) {
     return ReadTlsOption(word, name, value, &client.tls);
   }
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ReadEnvironment(Settings* settings) {
+  const char* const password = getenv("CAIRN_PASSWORD");
+  if (password != nullptr) settings->client.password = password;
+  const char* const servers = getenv("CAIRN_SERVERS");
+  return ReadServers(servers == nullptr ? "localhost" : servers, &settings->client.servers);
+}
+
+absl::Status ReadOption(std::string_view word, Settings* settings) {
+  const size_t equals = std::min(word.find('='), word.size());
+  const std::string_view name = word.substr(0, equals);
+  const std::string_view value = word.substr(std::min(equals + 1, word.size()));
+  const bool wants_value =
+      std::find(std::begin(kWithValue), std::end(kWithValue), name) != std::end(kWithValue);
+  if (wants_value && equals == word.size()) {
+    return absl::InvalidArgumentError(std::string(name) + " wants a value, after \"=\"");
+  }
+  const absl::Status status = ReadNamed(word, name, value, settings);
+  if (status.ok() || !wants_value) return status;
+  return absl::InvalidArgumentError(std::string(name) + ": " + std::string(status.message()));
 }
 
 }  // namespace cairn::cli

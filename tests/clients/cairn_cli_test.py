@@ -185,8 +185,23 @@ class Options(unittest.TestCase):
         self.assertEqual(self.cli(address, "decr", "key").stdout, "18446744073709551614\n")
 
     def test_unknown_options_are_refused(self):
-        for option in ("--tls=yes", "--cipher=x", "--zstd=9"):
-            self.assertEqual(self.cli("127.0.0.1", option, "ping").returncode, 2, option)
+        for option in ("--tls=yes", "--cipher=x", "--zstd=9", "-s", "-"):
+            done = self.cli("127.0.0.1", option, "ping")
+            self.assertEqual(done.returncode, 2, option)
+            self.assertIn("no such option: " + option, done.stderr)
+
+    def test_what_is_wrong_is_named(self):
+        for words, told in ((("--ttl", "5s", "get", "k"), "--ttl wants a value"),
+                            (("--ttl=soon", "get", "k"), '--ttl: not a duration such as 90s: "soon"'),
+                            (("--placement=x", "ring"), '--placement: no placement "x"'),
+                            (("--servers=a:b", "ping"), '--servers: not a server'),
+                            (("gett", "k"), "no such command: gett"), (("get",), "get <key>..."),
+                            (("touch", "k", "--ttl=5s"), "touch <key>; options stand before the command"),
+                            (("top", "x"), "cairn-cli [options] top; ")):
+            done = self.cli("127.0.0.1", *words)
+            self.assertEqual(done.returncode, 2, words)
+            self.assertIn(told, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
 
 
 if __name__ == "__main__":
