@@ -91,11 +91,7 @@ void LookAsideCall::Plan() {
   }
   if (!computing_.empty()) {
     made_.assign(computing_.size(), Made());
-    if (options_.fill_from == nullptr || waited_enough_) return AskComputation();
-    keys_.clear();
-    for (const Slot* slot : computing_) keys_.push_back(slot->key);
-    need_ = Need::kFilling;
-    return;
+    return options_.fill_from == nullptr || waited_enough_ ? AskComputation() : AskFilling();
   }
   TakeLandings();
   bool over = true;
@@ -162,7 +158,8 @@ void LookAsideCall::Join(Slot& slot, uint64_t lease_id, Next leading) {
 }
 
 void LookAsideCall::OnNotReached(Slot& slot, const absl::Status& why) {
-  if (slot.not_reached.ok()) Impl::Count(counts_.not_reached);
+  const bool was_asked = !absl::IsInvalidArgument(why);  // not so with what is no key
+  if (slot.not_reached.ok() && was_asked) Impl::Count(counts_.not_reached);
   slot.not_reached = why;
   if (slot.next == Next::kPoll) {
     slot.next = Next::kCompute;
@@ -240,15 +237,31 @@ void LookAsideCall::Done(Slot& slot, Fetched fetched) {
 
 // --- Computing
 
-// What the pool that keys move away from has.
+// What the pool that keys move away from has of those that are not here. What is here, though
+// invalidated or near its end, came after what is there.
+void LookAsideCall::AskFilling() {
+  using Kind = LeaseToken::Kind;
+  keys_.clear();
+  asked_for_.clear();
+  for (size_t i = 0; i < computing_.size(); ++i) {
+    const Kind lease = computing_[i]->token.kind_;
+    if (lease == Kind::kStale || lease == Kind::kEarly) continue;
+    keys_.push_back(computing_[i]->key);
+    asked_for_.push_back(i);
+  }
+  if (keys_.empty()) return AskComputation();
+  need_ = Need::kFilling;
+}
+
 void LookAsideCall::OnFilled(std::vector<absl::StatusOr<LeasedItem>> found) {
-  for (size_t i = 0; i < found.size(); ++i) {
-    if (!found[i].ok()) continue;
-    LeasedItem& item = *found[i];
+  for (size_t n = 0; n < found.size(); ++n) {
+    Made& made = made_[asked_for_[n]];
+    made.fill = found[n].status();
+    if (!made.fill.ok()) continue;
+    LeasedItem& item = *found[n];
     // A stale value is better computed, here; and its lease there is nobody's business.
-    if (item.won) releases_.push_back({computing_[i]->key, item.token});
+    if (item.won) releases_.push_back({computing_[asked_for_[n]]->key, item.token});
     if (item.stale || !item.value.has_value()) continue;
-    Made& made = made_[i];
     made.value = FromCache(*std::move(item.value), item.flags, false).value;
     made.ttl = item.ttl_left.value_or(Jittered(options_, options_.ttl));
     made.flags = item.flags;
@@ -260,11 +273,11 @@ void LookAsideCall::OnFilled(std::vector<absl::StatusOr<LeasedItem>> found) {
 
 void LookAsideCall::AskComputation() {
   keys_.clear();
-  computed_.clear();
+  asked_for_.clear();
   for (size_t i = 0; i < computing_.size(); ++i) {
     if (made_[i].source == Fetched::Source::kFilled) continue;
     keys_.push_back(computing_[i]->key);
-    computed_.push_back(i);
+    asked_for_.push_back(i);
   }
   if (keys_.empty()) return BeginStoring();
   Impl::Count(counts_.computed, keys_.size());
@@ -272,11 +285,11 @@ void LookAsideCall::AskComputation() {
 }
 
 void LookAsideCall::OnComputed(Computed values) {
-  if (values.ok() && values->size() != computed_.size()) {
+  if (values.ok() && values->size() != asked_for_.size()) {
     values = absl::InternalError("the computation answered for another number of keys");
   }
-  for (size_t n = 0; n < computed_.size(); ++n) {
-    Made& made = made_[computed_[n]];
+  for (size_t n = 0; n < asked_for_.size(); ++n) {
+    Made& made = made_[asked_for_[n]];
     if (!values.ok()) {
       made.value = values.status();
       continue;
@@ -295,8 +308,10 @@ void LookAsideCall::BeginStoring() {
     Made& made = made_[i];
     if (!slot.token.held()) {
       made.cache = slot.not_reached;
-    } else if (!made.value.ok() || made.ttl <= absl::ZeroDuration()) {
+    } else if (!made.value.ok()) {
       GiveBack(slot);
+    } else if (made.ttl <= absl::ZeroDuration()) {
+      Drop(slot);
     } else {
       LeasedStore& store = stores_.emplace_back();
       store.key = slot.key;
@@ -323,12 +338,20 @@ void LookAsideCall::OnStored(const std::vector<absl::StatusOr<bool>>& outcomes) 
       cache = absl::AbortedError("the lease ended, or the key was deleted, before it was stored");
     }
     // Nobody will store it: the next may try at once.
-    if (!outcomes[n].ok() && IsRefusal(cache)) GiveBack(*computing_[stored_[n]]);
+    if (!outcomes[n].ok() && IsRefusal(cache)) Drop(*computing_[stored_[n]]);
   }
   ReleaseThen(&impl_.client(), &LookAsideCall::FinishComputing);
 }
 
 void LookAsideCall::GiveBack(const Slot& slot) { releases_.push_back({slot.key, slot.token}); }
+
+// Gives it back, and has the older value deleted: there is a newer one, which is not to be stored.
+void LookAsideCall::Drop(const Slot& slot) {
+  using Kind = LeaseToken::Kind;
+  LeaseToken token = slot.token;
+  if (token.kind_ == Kind::kStale || token.kind_ == Kind::kEarly) token.kind_ = Kind::kMissing;
+  releases_.push_back({slot.key, std::move(token)});
+}
 
 void LookAsideCall::ReleaseThen(Client* to, void (LookAsideCall::*next)()) {
   if (releases_.empty()) return (this->*next)();
@@ -356,6 +379,7 @@ void LookAsideCall::Finish(Slot& slot, Made made) {
     Fetched fetched;
     fetched.value = *std::move(made.value);
     fetched.source = made.source;
+    fetched.fill = made.fill;
     fetched.cache = made.cache;
     return Done(slot, std::move(fetched));
   }

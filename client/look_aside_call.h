@@ -104,6 +104,7 @@ class LookAsideCall {
     absl::Duration ttl;
     uint32_t flags = 0;
     Fetched::Source source = Fetched::Source::kComputed;
+    absl::Status fill;
     absl::Status cache;
   };
 
@@ -116,12 +117,14 @@ class LookAsideCall {
   void OnTaken(Slot& slot, const LeasedItem& item);
   void PutOff(Slot& slot);
 
+  void AskFilling();
   void AskComputation();
   void BeginStoring();
   void AskStores();
   void FinishComputing();
   void Finish(Slot& slot, Made made);
   void GiveBack(const Slot& slot);
+  void Drop(const Slot& slot);
   void ReleaseThen(Client* to, void (LookAsideCall::*next)());
 
   void TakeLandings();
@@ -146,8 +149,8 @@ class LookAsideCall {
   std::vector<Slot*> asked_;
   std::vector<std::string_view> keys_;
   std::vector<Slot*> computing_;
-  std::vector<Made> made_;        // of each of computing_
-  std::vector<size_t> computed_;  // which of them keys_ are
+  std::vector<Made> made_;         // of each of computing_
+  std::vector<size_t> asked_for_;  // which of them keys_ are
   std::vector<LeasedStore> stores_;
   std::vector<size_t> stored_;  // which of them stores_ are
   std::vector<HeldLease> releases_;

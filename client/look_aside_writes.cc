@@ -38,6 +38,34 @@ CacheFate Invalidated(std::vector<std::string> keys, absl::Duration stale_for,
       });
 }
 
+// Deletes in the pool that the cache is filled from before `then` says what is done here: who finds
+// nothing here is to find nothing there.
+template <typename Then>
+CacheFate RemovedAtSource(std::vector<std::string> keys, const LookAsideOptions& options,
+                          const OtherClient& source, Then then) {
+  if (options.fill_from == nullptr) return then();
+  return Invalidated(std::move(keys), absl::ZeroDuration(), CacheCall(options))
+      .AskedOf(source)
+      .Then([then = std::move(then)](const absl::Status& there) {
+        return then().Then([there](const absl::Status& here) {
+          return CacheFate::Over(here.ok() ? there : here);
+        });
+      });
+}
+
+OtherClient SourceOf(const LookAsideOptions& options) { return {options.fill_from, nullptr}; }
+OtherClient AsyncSourceOf(const LookAsideOptions& options) {
+  if (options.fill_from == nullptr) return {};
+  return {nullptr, &options.fill_from->Async()};
+}
+
+CacheFate InvalidatedEverywhere(const std::vector<std::string>& keys, absl::Duration stale_for,
+                                const LookAsideOptions& options, const OtherClient& source) {
+  return RemovedAtSource(keys, options, source, [keys, stale_for, call = CacheCall(options)] {
+    return Invalidated(keys, stale_for, call);
+  });
+}
+
 CacheFate Removed(const std::string& key, const CallOptions& call) {
   return CacheFate::Ask(
       [key, call](auto& client) { return client.DeleteAndLease(key, call); },
@@ -84,6 +112,14 @@ CacheFate StoredOrRemoved(const std::string& key, std::string value, bool writte
   return Removed(key, call);
 }
 
+CacheFate StoredOrRemovedEverywhere(const std::string& key, const std::string& value, bool written,
+                                    const Before& before, const LookAsideOptions& options,
+                                    const OtherClient& source) {
+  return RemovedAtSource({key}, options, source, [key, value, written, before, options] {
+    return StoredOrRemoved(key, value, written, before, options);
+  });
+}
+
 // Runs what is to happen after a write, however that ends.
 template <typename After>
 class Finally {
@@ -122,8 +158,9 @@ Written LookAside::DeleteOnWrite(std::span<const std::string_view> keys, const W
                                  absl::Duration stale_for) {
   Written written;
   const auto invalidate = [&] {
-    written.cache = Ran(impl_->client(), Invalidated({keys.begin(), keys.end()}, stale_for,
-                                                     CacheCall(impl_->options())));
+    written.cache =
+        Ran(impl_->client(), InvalidatedEverywhere({keys.begin(), keys.end()}, stale_for,
+                                                   impl_->options(), SourceOf(impl_->options())));
   };
   written.write = Do(write, invalidate);
   return written;
@@ -135,8 +172,9 @@ Written LookAside::WriteThrough(std::string_view key, std::string_view value, co
   Written written;
   bool done = false;
   const auto store_or_remove = [&] {
-    written.cache = Ran(impl_->client(), StoredOrRemoved(own_key, std::string(value), done, before,
-                                                         impl_->options()));
+    written.cache = Ran(impl_->client(),
+                        StoredOrRemovedEverywhere(own_key, std::string(value), done, before,
+                                                  impl_->options(), SourceOf(impl_->options())));
   };
   const Write noting = [&] {
     absl::Status status = write();
@@ -149,8 +187,8 @@ Written LookAside::WriteThrough(std::string_view key, std::string_view value, co
 
 AsyncResult<Written> AsyncLookAside::DeleteOnWrite(std::span<const std::string_view> keys,
                                                    Write write, absl::Duration stale_for) const {
-  CacheFate invalidated =
-      Invalidated({keys.begin(), keys.end()}, stale_for, CacheCall(impl_->options()));
+  CacheFate invalidated = InvalidatedEverywhere({keys.begin(), keys.end()}, stale_for,
+                                                impl_->options(), AsyncSourceOf(impl_->options()));
   return PreparedWrite(
       *async_, [async = async_, write = std::move(write), invalidated = std::move(invalidated)](
                    EventDriver* driver, const std::function<void(Written)>& done) {
@@ -169,11 +207,13 @@ AsyncResult<Written> AsyncLookAside::WriteThrough(std::string_view key, std::str
                                  value = std::string(value), write = std::move(write)](
                                     EventDriver* driver, const std::function<void(Written)>& done) {
     const auto end = [=](const absl::Status& outcome, const Before& before) {
-      Drive<absl::Status>(*async,
-                          StoredOrRemoved(key, value, outcome.ok(), before, impl->options()),
-                          [outcome, done](absl::Status cache) {
-                            done({outcome, std::move(cache)});
-                          });
+      Drive<absl::Status>(
+          *async,
+          StoredOrRemovedEverywhere(key, value, outcome.ok(), before, impl->options(),
+                                    AsyncSourceOf(impl->options())),
+          [outcome, done](absl::Status cache) {
+            done({outcome, std::move(cache)});
+          });
     };
     Drive<Before>(*async, LookedBefore(key, impl->options()), [=](const Before& before) {
       ApplicationWork<absl::Status>::Begin(

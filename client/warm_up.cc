@@ -69,6 +69,7 @@ class WarmUpState {
       ++progress_.keys;
       absl::Status failure = result.ok() ? result->cache : result.status();
       if (result.ok() && !result->compute.ok()) failure = result->compute;
+      if (result.ok() && !result->value.has_value() && !result->fill.ok()) failure = result->fill;
       if (absl::IsDeadlineExceeded(result.status())) {
         ++progress_.taken;
       } else if (!failure.ok()) {

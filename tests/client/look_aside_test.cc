@@ -396,6 +396,37 @@ TEST_CASE("a value that is too large is returned, and nobody waits for it", "[cl
   CHECK(theirs.GetOrCompute("key", Says("small")).value().source == Source::kComputed);
 }
 
+TEST_CASE("keys that are none are not counted as not reached", "[client]") {
+  OneServer one;
+  LookAside pages(one.client.get());
+  CHECK(pages.GetOrCompute("not a key", Says("v")).value().value == "v");
+  CHECK(pages.counters().not_reached == 0);
+}
+
+TEST_CASE("what was computed takes the older value's place, though it is not stored", "[client]") {
+  OneServer one;
+  LookAsideOptions options = Patient();
+  options.ttl = absl::Hours(1);
+  options.refresh_ahead = absl::Minutes(10);
+  Background background;
+  const bool waits = GENERATE(true, false);
+  if (!waits) options.background = background.Runner();
+  LookAside pages(one.client.get(), options);
+  const bool is_stale = GENERATE(true, false);
+  REQUIRE(one.client->Set("key", "old", {.ttl = absl::Minutes(5)}).ok());
+  if (is_stale) REQUIRE(one.client->Invalidate("key", absl::Minutes(5)).value());
+  const bool is_nothing = GENERATE(true, false);
+  const LookAside::Compute compute = [is_nothing]() -> LookAside::Value {
+    if (is_nothing) return std::nullopt;
+    return std::string(2 << 20, 'x');
+  };
+  const Fetched first = pages.GetOrCompute("key", compute).value();
+  CHECK(first.value.value_or("").size() == (waits ? (is_nothing ? 0u : 2u << 20) : 3u));
+  background.RunAll();
+  CHECK(pages.Peek("key").value() == std::nullopt);
+  CHECK(pages.GetOrCompute("key", Says("new"))->value == "new");
+}
+
 TEST_CASE("waiting ends, and is not busy", "[client]") {
   const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
   OneServer one(protocol);

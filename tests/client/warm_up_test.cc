@@ -213,6 +213,24 @@ TEST_CASE("one pool is copied to another with what values have left to live", "[
   CHECK(to.client->Get("absent").value() == std::nullopt);
 }
 
+TEST_CASE("copying says that there was nobody to copy from", "[client][fill]") {
+  const bool waits = GENERATE(true, false);
+  OneServer from;
+  OneServer to;
+  from.server.Kill();
+  const std::vector<std::string> names = Names(10);
+  Client* const there = to.client.get();
+  Client* const here = from.client.get();
+  const WarmUpProgress done = waits ? WarmUpFromPool(there, here, Views(names), absl::Hours(1))
+                                    : Wait(AsyncWarmUpFromPool(there, here, names, absl::Hours(1)));
+  CHECK(done.keys == names.size());
+  CHECK(done.failed == names.size());
+  CHECK(done.absent == 0);
+  CHECK(absl::IsUnavailable(done.failure));
+  // Nobody has to wait for what was not copied.
+  CHECK(to.client->GetWithLease(names[0])->won);
+}
+
 TEST_CASE("a cache is filled on the caller's event loop, as many batches at a time as it is told",
           "[client][fill]") {
   OneServer one;

@@ -24,12 +24,15 @@ namespace cairn {
 /// Servers with the meta protocol keep leases themselves, with an empty value in the key's place
 /// until it was computed: classic reads (Client::Get) see that one. With the others a lock does,
 /// "lk:<key>", that is added beside the key; there values are never stale and never refreshed ahead
-/// of their expiry.
+/// of their expiry. What is stored at the very moment of a delete is noticed there when the lock is
+/// taken away, and taken back.
+///
+/// An empty value without flags is not told from what stands in the place of one: give it a flag.
 
 struct LeaseOptions {
   /// For how long a missing value's lease is given, and a stale one's left to somebody else, since
-  /// this client first heard of him; rounded up to seconds. Zero: none is asked for, and a value
-  /// that is not there is just a miss.
+  /// this client first heard of him; rounded up to seconds, a day at most. Zero: none is asked for,
+  /// and a value that is not there is just a miss.
   absl::Duration lease = absl::Seconds(10);
   /// Off: a stale value's lease is left to whoever has it, for as long as the value lasts.
   bool takes_over_stale = true;
@@ -47,6 +50,7 @@ class LeaseToken {
 
  private:
   friend class Client;
+  friend class LookAsideCall;
   enum class Kind : uint8_t {
     kNone,
     kMissing,  // of a value that was not there

@@ -19,8 +19,8 @@ namespace cairn {
 
 /// How GetOrCompute goes about it.
 struct LookAsideOptions {
-  /// How long a computed value may be kept. Each lives for up to `ttl_jitter` of it less, at
-  /// random, so that what was computed together is not computed together again.
+  /// How long a computed value may be kept; zero: it is not. Each lives for up to `ttl_jitter` of
+  /// it less, at random, so that what was computed together is not computed together again.
   absl::Duration ttl = absl::Minutes(5);
   double ttl_jitter = 0.1;
   /// How long it is remembered that there is nothing. Zero: it is not.
@@ -50,8 +50,10 @@ struct LookAsideOptions {
   /// to it have to be run, before the LookAside is destroyed.
   std::function<void(std::function<void()>)> background;
 
-  /// Where to look before computing: the pool that keys are being moved away from. Values keep what
-  /// they have left to live if its servers say it; `ttl` otherwise.
+  /// Where to look for what is not in the cache before computing: the pool that keys are being
+  /// moved away from. Values keep what they have left to live if its servers say it; `ttl`
+  /// otherwise. DeleteOnWrite and WriteThrough delete there, too, and before they do anything here;
+  /// whoever deletes otherwise has to.
   Client* fill_from = nullptr;
 
   /// For each request to the cache; zero: ClientOptions::call_timeout. What is not reached is
@@ -76,6 +78,8 @@ struct Fetched {
   absl::Status cache;
   /// Why there is an older value in place of a new one.
   absl::Status compute;
+  /// Why LookAsideOptions::fill_from did not say whether it has what was computed.
+  absl::Status fill;
 };
 
 /// What became of a write to the database, and of what the cache had of it.
@@ -122,7 +126,9 @@ class CAIRN_EXPORT LookAside {
 
   /// An error is the computation's, or DeadlineExceeded after waiting for somebody else's. An error
   /// of the computation is also that of the threads that waited for it; the lease is given back, so
-  /// that whoever asks next tries again.
+  /// that whoever asks next tries again. An older value is not served any more once a computation
+  /// has said what is true instead, though that be nothing or not to be stored. A computation that
+  /// asks here for its own key waits for itself, until `wait_max`.
   absl::StatusOr<Fetched> GetOrCompute(std::string_view key, const Compute& compute);
   absl::StatusOr<Fetched> GetOrCompute(std::string_view key, const LookAsideOptions& options,
                                        const Compute& compute);
@@ -154,7 +160,8 @@ class CAIRN_EXPORT LookAside {
   Written WriteThrough(std::string_view key, std::string_view value, const Write& write);
 
   /// What is in the cache, stale or not; a Fetched without value if nothing is known to be there.
-  /// Nothing at all when it is to be computed.
+  /// Nothing at all when it is to be computed, or when the value is empty: nobody can tell that
+  /// from what stands in the place of a value that is being computed.
   absl::StatusOr<std::optional<Fetched>> Peek(std::string_view key);
 
   /// Of all calls so far.
