@@ -56,8 +56,9 @@ std::string Printable(std::string_view text) {
 
 absl::Status StatusOfErrorLine(std::string_view line) {
   const std::string text(line);
+  // memcached begins it with either letter.
   if (line.find("too large") != std::string_view::npos ||
-      line.find("out of memory") != std::string_view::npos) {
+      line.find("ut of memory") != std::string_view::npos) {
     return absl::ResourceExhaustedError(text);
   }
   if (line.starts_with("CLIENT_ERROR")) return absl::InvalidArgumentError(text);

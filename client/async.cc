@@ -47,8 +47,7 @@ AsyncResult<T> AsyncClient::Prepared(ResultImpl&& result, absl::Duration timeout
   const Clock::time_point now = Clock::now();
   state->deadline = impl_->DeadlineAfter(timeout, now) - result.encoding;
   // As with calls that wait: what took all its time to get ready is not begun.
-  state->result =
-      now < state->deadline ? std::move(result) : std::move(result).Unasked(CallTimedOut());
+  state->result = now < state->deadline ? std::move(result) : std::move(result).OutOfTime();
   state->convert = convert;
   Call& call = *state->result.call;
   call.begun = now;

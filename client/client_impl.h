@@ -51,7 +51,7 @@ class CAIRN_HIDDEN Client::Impl {
       ResultImpl& request = *step.request;
       request.call->traced = traced;
       request.call->trace_context = context;
-      if (!request.call->parts.empty()) Run(*request.call, now, deadline);
+      if (!request.call->parts.empty() && now < deadline) Run(*request.call, now, deadline);
       traced = request.call->traced;
       context = request.call->trace_context;
       request.Snapshot();
@@ -67,7 +67,11 @@ class CAIRN_HIDDEN Client::Impl {
     if (!result.call->parts.empty()) {
       const Clock::time_point now = Clock::now();
       const Clock::time_point deadline = DeadlineAfter(timeout, now) - result.encoding;
-      if (now < deadline) Run(*result.call, now, deadline);
+      if (now < deadline) {
+        Run(*result.call, now, deadline);
+      } else {
+        result.TimeOutFrom(0);
+      }
     }
     result.Snapshot();
     return result;

@@ -197,19 +197,23 @@ bool EventDriver::TakeInbox(bool at_least_look) {
 }
 
 void EventDriver::BeginTaken() {
-  for (AsyncCall* call : taken_) Begin(call);
-  taken_.clear();
+  if (!taken_.empty()) {
+    const Clock::time_point now = Clock::now();
+    for (AsyncCall* call : taken_) Begin(call, now);
+    taken_.clear();
+  }
   for (const std::function<void()>& task : taken_tasks_) task();
   taken_tasks_.clear();
 }
 
-void EventDriver::Begin(AsyncCall* async) {
+void EventDriver::Begin(AsyncCall* async, Clock::time_point now) {
   Call& call = *async->result.call;
   async->place_ = under_way_.emplace_hint(under_way_.end(), async->deadline, async);
   call.async = async;
   const size_t end = call.WaveEnd();
   call.parts_left.store(static_cast<uint32_t>(end - call.submitted), std::memory_order_relaxed);
-  if (call.parts.empty()) {  // none of its keys could be asked for
+  // None of its keys may be asked for, or it is too late.
+  if (call.parts.empty() || now >= async->deadline) {
     call.Ref();
     finished_.push_back(&call);
     return;

@@ -116,7 +116,7 @@ class EventDriver {
   void Post(std::function<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);
   bool TakeInbox(bool at_least_look) ABSL_LOCKS_EXCLUDED(mutex_);
   void BeginTaken();
-  void Begin(AsyncCall* call);
+  void Begin(AsyncCall* call, Clock::time_point now);
   void Deliver();
   void Complete(AsyncCall* call);
   void Watch(Socket& socket);

@@ -185,7 +185,7 @@ Step<Client::Leases::Items> Client::Leases::AskLocks(const std::shared_ptr<Askin
   std::vector<std::string> keys;
   keys.reserve(missing.size());
   for (const size_t i : missing) keys.emplace_back(asking->keys[i]);
-  return ByLocks(asking->impl, std::move(keys), asking->options.lease)
+  return ByLocks(asking->impl, std::move(keys), absl::Seconds(WholeSeconds(asking->options.lease)))
       .Followed([asking](Items by_locks) {
         for (size_t n = 0; n < by_locks.size(); ++n) {
           asking->items[asking->missing[n]] = std::move(by_locks[n]);
@@ -282,10 +282,11 @@ Step<Client::Leases::Outcomes> Client::Leases::InvalidateMulti(
           locked.push_back(kept[i]);
         }
         if (which.empty()) return Step<Outcomes>::Over(std::move(outcomes));
-        return Step<Outcomes>::Ask(DeleteLocks(impl, locked),
+        return Step<Outcomes>::Ask(DeleteLocksAndKeys(impl, locked),
                                    [which, outcomes](const ResultImpl& deleted) mutable {
                                      for (size_t n = 0; n < which.size(); ++n) {
-                                       absl::Status status = deleted.StatusOf(n);
+                                       absl::Status status = deleted.StatusOf(2 * n);
+                                       status.Update(deleted.StatusOf(2 * n + 1));
                                        if (!status.ok()) outcomes[which[n]] = std::move(status);
                                      }
                                      return Step<Outcomes>::Over(std::move(outcomes));

@@ -119,8 +119,9 @@ Step<absl::StatusOr<bool>> Client::Leases::Invalidate(Impl* impl, std::string_vi
     const absl::StatusOr<bool> was_there = OutcomeOf(result, 0);
     if (!was_there.ok() || SpokeMeta(result, 0)) return Done::Over(was_there);
     const std::string_view keys[] = {key};
-    return Done::Ask(DeleteLocks(impl, keys), [was_there](const ResultImpl& unlocked) {
-      const absl::Status status = unlocked.StatusOf(0);
+    return Done::Ask(DeleteLocksAndKeys(impl, keys), [was_there](const ResultImpl& deleted) {
+      absl::Status status = deleted.StatusOf(0);
+      status.Update(deleted.StatusOf(1));
       return Done::Over(status.ok() ? was_there : status);
     });
   });

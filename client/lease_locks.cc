@@ -94,15 +94,22 @@ Step<Client::Leases::Outcomes> Client::Leases::RemoveLocks(Impl* impl, std::vect
   });
 }
 
-ResultImpl Client::Leases::DeleteLocks(Impl* impl, std::span<const std::string_view> keys) {
+// Whoever has them; and then the keys once more: who saw that he had the lock may have stored
+// since the keys were deleted.
+ResultImpl Client::Leases::DeleteLocksAndKeys(Impl* impl, std::span<const std::string_view> keys) {
   std::vector<Lock> locks;
+  std::vector<Asked> servers;
   locks.reserve(keys.size());
-  for (const std::string_view key : keys) locks.push_back(LockOf(impl, key, {}));
-  return impl->operations().AskEach(ServersOf(locks), AnswerShape::kWord, false,
-                                    [&](RequestWriter& writer, uint32_t i) {
-                                      writer.Delete(locks[i].key, i);
-                                      return locks[i].key.size();
-                                    });
+  for (const std::string_view key : keys) {
+    locks.push_back(LockOf(impl, key, {}));
+    servers.insert(servers.end(), 2, Asked{locks.back().server});
+  }
+  return impl->operations().AskEach(
+      servers, AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t i) {
+        const std::string_view key = i % 2 == 0 ? std::string_view(locks[i / 2].key) : keys[i / 2];
+        writer.Delete(key, i);
+        return key.size();
+      });
 }
 
 // What is known of keys that were missed, and which questions are left: an index of each.
@@ -211,19 +218,42 @@ Step<Client::Leases::Items> Client::Leases::ByLocks(Impl* impl, std::vector<std:
                           [contest](const ResultImpl& result) { return contest->OnAdded(result); });
 }
 
+struct Client::Leases::Storing {
+  std::shared_ptr<const void> owner;
+  std::vector<LeasedStore> stores;
+  std::vector<Lock> locks;
+  Outcomes outcomes;
+  std::vector<size_t> held;  // whose lock is ours still
+};
+
+// Nothing of `lost` was stored in time.
+Step<Client::Leases::Outcomes> Client::Leases::TakeBack(Impl* impl,
+                                                        const std::shared_ptr<Storing>& storing,
+                                                        const std::vector<size_t>& lost) {
+  if (lost.empty()) return Step<Outcomes>::Over(std::move(storing->outcomes));
+  std::vector<Asked> servers;
+  for (const size_t i : lost) {
+    storing->outcomes[i] = false;
+    servers.push_back({storing->locks[i].server});
+  }
+  ResultImpl deletes = impl->operations().AskEach(
+      servers, AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t n) {
+        const std::string_view key = storing->stores[lost[n]].key;
+        writer.Delete(key, n);
+        return key.size();
+      });
+  return Step<Outcomes>::Ask(std::move(deletes), [storing](const ResultImpl&) {
+    return Step<Outcomes>::Over(std::move(storing->outcomes));
+  });
+}
+
 // Between the look at a lock and the store it may be lost; no condition of classic text spans two
-// keys. The lock goes after the value came, so that who waits for it finds the value.
+// keys. The lock goes after the value came, so that who waits for it finds the value; and who finds
+// then that it was lost takes back what he stored.
 Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
                                                           std::vector<LeasedStore> stores,
                                                           std::shared_ptr<const void> owner,
                                                           Clock::time_point deadline) {
-  struct Storing {
-    std::shared_ptr<const void> owner;
-    std::vector<LeasedStore> stores;
-    std::vector<Lock> locks;
-    Outcomes outcomes;
-    std::vector<size_t> held;  // whose lock is ours still
-  };
   const auto storing = std::make_shared<Storing>();
   storing->owner = std::move(owner);
   storing->stores = std::move(stores);
@@ -233,15 +263,24 @@ Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
   storing->outcomes.resize(storing->stores.size(), false);
 
   const auto on_stored = [impl, storing](const ResultImpl& stored) {
-    std::vector<Lock> unlocked;
+    std::vector<Lock> locks;
+    std::vector<size_t> unlocked;
     for (size_t n = 0; n < storing->held.size(); ++n) {
       const size_t i = storing->held[n];
       storing->outcomes[i] = OutcomeOf(stored, n);
-      if (storing->outcomes[i].ok()) unlocked.push_back(std::move(storing->locks[i]));
+      if (!storing->outcomes[i].ok()) continue;
+      unlocked.push_back(i);
+      locks.push_back(storing->locks[i]);
     }
-    return RemoveLocks(impl, std::move(unlocked)).Followed([storing](const Outcomes&) {
-      return Step<Outcomes>::Over(std::move(storing->outcomes));
-    });
+    return RemoveLocks(impl, std::move(locks))
+        .Followed([impl, storing, unlocked](Outcomes removed) {
+          std::vector<size_t> lost;
+          for (size_t n = 0; n < unlocked.size(); ++n) {
+            const size_t i = unlocked[n];
+            if (*storing->outcomes[i] && removed[n].ok() && !*removed[n]) lost.push_back(i);
+          }
+          return TakeBack(impl, storing, lost);
+        });
   };
 
   ResultImpl looks = ReadLocks(impl->operations(), storing->locks);

@@ -94,8 +94,11 @@ class CAIRN_HIDDEN Client::Leases {
                                    std::shared_ptr<const void> owner, Clock::time_point deadline);
   /// Removes those that hold their tokens still, and says which those were.
   static Step<Outcomes> RemoveLocks(Impl* impl, std::vector<Lock> locks);
-  /// Whoever has them.
-  static ResultImpl DeleteLocks(Impl* impl, std::span<const std::string_view> keys);
+  struct Storing;
+  static Step<Outcomes> TakeBack(Impl* impl, const std::shared_ptr<Storing>& storing,
+                                 const std::vector<size_t>& lost);
+  /// Answers 2n and 2n + 1 are about key n.
+  static ResultImpl DeleteLocksAndKeys(Impl* impl, std::span<const std::string_view> keys);
 
   static LeasedItem ItemOf(const Answer& answer, AnswerState state, bool meta);
   static StoreRequest RequestFor(const LeasedStore& store);

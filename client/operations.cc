@@ -158,8 +158,8 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
       absl::Status refused = check(i);
       // Of a wave that is not complete nothing is begun, either, nor of a call that is not.
       if (stored != nullptr && stored->encoding > Clock::duration::zero() && run.TimeIsUp()) {
-        if (!run) return std::move(result).Unasked(CallTimedOut());
-        result.RefuseFrom(i, CallTimedOut());
+        if (!run) return std::move(result).OutOfTime();
+        result.TimeOutFrom(begin);
         return result;
       }
       if (stored != nullptr && refused.ok() && Refuses(server, *stored)) {

@@ -32,8 +32,11 @@ struct ResultImpl {
     for (size_t i = begin; i < call->answers.size(); ++i) RefuseOne(i);
     refused.push_back(std::move(why));
   }
-  /// One that asks nobody, for the reason that each answer has, or for `why`. Before it was run.
-  ResultImpl Unasked(absl::Status why) &&;
+  /// There is no time to ask for the answers from `begin` on. What was too large to be stored is
+  /// not what that says, since the value that it was to replace stays.
+  void TimeOutFrom(size_t begin);
+  /// One that asks nobody for that reason, in place of one that was not run.
+  ResultImpl OutOfTime() &&;
 
   /// Once, when the call has returned. Unpacks values.
   void Snapshot();

@@ -5,19 +5,24 @@
 
 namespace cairn {
 
-ResultImpl ResultImpl::Unasked(absl::Status why) && {
+void ResultImpl::TimeOutFrom(size_t begin) {
+  for (size_t i = begin; i < call->answers.size(); ++i) {
+    const uint32_t part = call->answers[i].part;
+    const bool is_refused = (part & kRefused) != 0;
+    if (!is_refused || absl::IsResourceExhausted(refused[part & ~kRefused])) RefuseOne(i);
+  }
+  refused.push_back(CallTimedOut());
+}
+
+ResultImpl ResultImpl::OutOfTime() && {
   ResultImpl unasked;
   unasked.refused = std::move(refused);
   unasked.call->answers.resize(call->answers.size());
   for (size_t i = 0; i < call->answers.size(); ++i) {
     const uint32_t part = call->answers[i].part;
-    if ((part & kRefused) != 0) {
-      unasked.call->answers[i].part = part;
-    } else {
-      unasked.RefuseOne(i);
-    }
+    if ((part & kRefused) != 0) unasked.call->answers[i].part = part;
   }
-  unasked.refused.push_back(std::move(why));
+  unasked.TimeOutFrom(0);
   return unasked;
 }
 

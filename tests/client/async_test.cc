@@ -15,6 +15,7 @@
 #include "tests/catch.h"
 #include "tests/client/connect.h"
 #include "tests/client/fire.h"
+#include "tests/client/one_server.h"
 #include "tests/client/restarts.h"
 #include "tests/client/server_process.h"
 #include "tests/client/wait.h"
@@ -167,6 +168,17 @@ TEST_CASE("an asynchronous call ends with its timeout, and its late answer is no
   late = true;
   CHECK(Wait(client->Async().Get("second")).value() == "yes");
   CHECK(peer.connections() == 1);
+}
+
+TEST_CASE("an asynchronous call that is begun after its time is not made", "[client]") {
+  OneServer one;
+  WriteOptions options;
+  options.timeout = absl::Nanoseconds(1);
+  AsyncClient& async = one.client->Async();
+  for (int i = 0; i < 100; ++i) {
+    CHECK(absl::IsDeadlineExceeded(Wait(async.Set("key", "value", options))));
+  }
+  CHECK(one.client->Get("key").value() == std::nullopt);
 }
 
 TEST_CASE("a server that fails an asynchronous call fails it as it fails one that waits",

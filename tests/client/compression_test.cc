@@ -222,6 +222,35 @@ TEST_CASE("encoding is part of a call's time", "[client][compression]") {
   CHECK(requests->begun() == 1);
 }
 
+TEST_CASE("what is too large is told as such only when the older value is gone",
+          "[client][compression]") {
+  CompressionOptions slow;
+  slow.level = 19;
+  Packed packed(slow);
+  if (packed.client == nullptr) return;
+  Client& client = *packed.client;
+  REQUIRE(client.Set("large", "old").ok());
+  REQUIRE(client.Set("slow", "old").ok());
+  const std::string noise = Noise((1 << 20) + 1);
+  const std::string page = Digits(1 << 20);
+  const std::string huge(17 << 20, 'x');  // refused at once
+  WriteOptions options;
+  options.timeout = absl::Milliseconds(1);
+  CHECK(absl::IsDeadlineExceeded(client.Set("large", noise, options)));
+  CHECK(absl::IsDeadlineExceeded(Wait(client.Async().Set("large", noise, options))));
+  const SetItem items[] = {{"large", huge}, {"slow", page}};
+  const MultiWriteResult waited = client.SetMulti(items, options);
+  const MultiWriteResult called = Wait(client.Async().SetMulti(items, options));
+  for (const MultiWriteResult* result : {&waited, &called}) {
+    CHECK(absl::IsDeadlineExceeded(result->status(0)));
+    CHECK(absl::IsDeadlineExceeded(result->status(1)));
+  }
+  CHECK(client.Get("large").value() == "old");
+  CHECK(client.Get("slow").value() == "old");
+  CHECK(absl::IsResourceExhausted(client.Set("large", noise)));
+  CHECK(client.Get("large").value() == std::nullopt);
+}
+
 TEST_CASE("encoding is part of a call's time with leases, too", "[client][compression]") {
   CompressionOptions slow;
   slow.level = 19;

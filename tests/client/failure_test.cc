@@ -277,9 +277,11 @@ TEST_CASE("a server's errors are told apart and cost no other answer", "[client]
       if (line.empty()) return;
       if (line.starts_with("set ")) {
         conversation.Skip(3);
-        conversation.Send(line.find("large") == std::string::npos
-                              ? "STORED\r\n"
-                              : "SERVER_ERROR object too large for cache\r\n");
+        const bool is_large = line.find("large") != std::string::npos;
+        const bool is_full = line.find("full") != std::string::npos;
+        conversation.Send(is_large  ? "SERVER_ERROR object too large for cache\r\n"
+                          : is_full ? "SERVER_ERROR Out of memory during read\r\n"
+                                    : "STORED\r\n");
       } else if (line.starts_with("incr")) {
         conversation.Send("CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
       } else {
@@ -294,6 +296,7 @@ TEST_CASE("a server's errors are told apart and cost no other answer", "[client]
   CHECK(absl::IsResourceExhausted(set.status(1)));
   CHECK(set.done(2));
   CHECK(set.failed_count() == 1);
+  CHECK(absl::IsResourceExhausted(client->Set("full", "4")));
   CHECK(absl::IsInvalidArgument(client->Increment("a").status()));
   CHECK(client->Get("a").status().code() == absl::StatusCode::kUnknown);
   CHECK(peer.connections() == 1);

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -43,7 +44,9 @@ class TextCache {
   TextCache()
       : peer_([this](Conversation& conversation, int) {
           for (std::string line; !(line = conversation.Line()).empty();) {
-            conversation.Send(AnswerTo(conversation, line));
+            const std::string answer = AnswerTo(conversation, line);
+            OthersAct(line);
+            conversation.Send(answer);
           }
         }) {}
 
@@ -60,6 +63,11 @@ class TextCache {
   void SetLate(const std::string& key, std::string value) {
     const std::lock_guard lock(mutex_);
     late_.emplace_back(key, std::move(value));
+  }
+  // After the next request that begins so, somebody sets a key; or deletes it.
+  void Meanwhile(std::string request, std::string key, std::optional<std::string> value) {
+    const std::lock_guard lock(mutex_);
+    others_.push_back({std::move(request), std::move(key), std::move(value)});
   }
   // The verbs in their order, each once for as often as it came in a row. What is asked about one
   // key after the other has as many rows as keys.
@@ -79,6 +87,26 @@ class TextCache {
     std::string value;
     uint64_t cas = 0;
   };
+
+  struct Other {
+    std::string request;
+    std::string key;
+    std::optional<std::string> value;
+  };
+
+  void OthersAct(const std::string& line) {
+    const std::lock_guard lock(mutex_);
+    for (auto other = others_.begin(); other != others_.end(); ++other) {
+      if (!line.starts_with(other->request)) continue;
+      if (other->value.has_value()) {
+        items_[other->key] = {*other->value, ++cas_};
+      } else {
+        items_.erase(other->key);
+      }
+      others_.erase(other);
+      return;
+    }
+  }
 
   std::string AnswerTo(Conversation& conversation, const std::string& line) {
     std::istringstream words(line);
@@ -133,6 +161,7 @@ class TextCache {
   std::mutex mutex_;
   std::map<std::string, Item> items_;
   std::vector<std::pair<std::string, std::string>> late_;
+  std::vector<Other> others_;
   uint64_t cas_ = 0;
   std::vector<std::string> rows_;
   ScriptedPeer peer_;
@@ -278,6 +307,38 @@ TEST_CASE("of keys with locks each has its own fate", "[client][lease]") {
   CHECK(absl::IsFailedPrecondition(released[2].status()));
   CHECK(absl::IsInvalidArgument(released[3].status()));
   CHECK(cache.locks() == 1);
+}
+
+TEST_CASE("a delete is not outlived by what is stored with a lock at the same moment",
+          "[client][lease]") {
+  const bool waits = GENERATE(true, false);
+  TextCache cache;
+  const auto client = TextClient(cache.server());
+  const Either calls = {waits, client.get()};
+  const std::vector<std::string> keys = Keys(3);
+  const auto won = calls.Get(Views(keys));
+  REQUIRE(won[1]->won);
+  std::vector<LeasedStore> stores(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    stores[i].key = keys[i];
+    stores[i].value = "old";
+    stores[i].token = won[i]->token;
+  }
+  SECTION("the lock is lost when the value is stored") {
+    cache.Meanwhile("add key:1 ", "lk:key:1", std::nullopt);
+    const auto set = calls.Set(stores);
+    CHECK(set[0].value());
+    CHECK_FALSE(set[1].value());
+    CHECK(set[2].value());
+    CHECK(cache.Get("key:0") == "old");
+    CHECK(cache.Get("key:1").empty());
+  }
+  SECTION("the value is stored when the lock is lost") {
+    cache.Meanwhile("delete lk:key:1", "key:1", "old");
+    CHECK(calls.Invalidate(Views(keys))[1].ok());
+    CHECK(cache.Get("key:1").empty());
+    CHECK(cache.locks() == 0);
+  }
 }
 
 TEST_CASE("leases of every kind are given back in one call", "[client][lease]") {

@@ -155,6 +155,22 @@ TEST_CASE("a lease has one winner, and is lost to a delete", "[client]") {
   CHECK(client->SetWithLease(long_key, "v", won.token).value());
 }
 
+TEST_CASE("a lease lasts no longer than a day", "[client][lease]") {
+  ServerProcess server;
+  REQUIRE(server.running());
+  const LeaseOptions endless = {.lease = absl::InfiniteDuration()};
+  const LeaseOptions plain = {.lease = absl::ZeroDuration()};
+  const auto client = Connect(server.server());
+  REQUIRE(client->GetWithLease("meta", endless)->won);
+  REQUIRE(Connect(server.server(), Protocol::kText)->GetWithLease("text", endless)->won);
+  for (const std::string_view key : {"meta", "lk:text"}) {
+    const LeasedItem item = client->GetWithLease(key, plain).value();
+    INFO(key);
+    CHECK(item.cas != 0);
+    if (item.ttl_left.has_value()) CHECK(*item.ttl_left <= absl::Hours(24));
+  }
+}
+
 TEST_CASE("an invalidated value is stale for all and won by one", "[client]") {
   const std::string program = GENERATE("cairnd", "memcached");
   ServerProcess server(program);

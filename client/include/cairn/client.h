@@ -73,14 +73,16 @@ class CAIRN_EXPORT Client {
                           bool with_cas = false);
 
   /// A value that is too large leaves none: what was there before is deleted, as memcached does, by
-  /// SetMulti() and SetAll(), too. (A delete that fails is not told of.)
+  /// SetMulti() and SetAll(), too. (A delete that fails is not told of; one for which encoding the
+  /// values has left no time is, as DeadlineExceeded.)
   absl::Status Set(std::string_view key, std::string_view value, const WriteOptions& options = {});
   /// Stores if there is no value (Add) or if there is one (Replace): whether it did.
   absl::StatusOr<bool> Add(std::string_view key, std::string_view value,
                            const WriteOptions& options = {});
   absl::StatusOr<bool> Replace(std::string_view key, std::string_view value,
                                const WriteOptions& options = {});
-  /// Adds to the end or the beginning of a value; false when there is none. Flags and TTL stay.
+  /// Adds to the end or the beginning of a value; false when there is none, or when servers take
+  /// none as large as it would get (they say the same). Flags and TTL stay.
   absl::StatusOr<bool> Append(std::string_view key, std::string_view value,
                               const CallOptions& options = {});
   absl::StatusOr<bool> Prepend(std::string_view key, std::string_view value,

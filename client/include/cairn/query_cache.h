@@ -51,7 +51,7 @@ struct SqlQuery {
 CAIRN_EXPORT std::string QueryHash(std::string_view prefix, std::string_view statement,
                                    std::span<const SqlValue> parameters);
 
-/// Rows as bytes and back. DataLoss: not what EncodeRows has made.
+/// Rows as bytes and back. DataLoss: not what EncodeRows has made, or rows without columns.
 CAIRN_EXPORT std::string EncodeRows(const SqlRows& rows);
 CAIRN_EXPORT absl::StatusOr<SqlRows> DecodeRows(std::string_view bytes);
 
@@ -70,7 +70,7 @@ class CAIRN_EXPORT QueryCache {
   struct Options {
     /// Raised by a release that changes tables or what statements mean: it begins afresh.
     std::string version = "1";
-    /// Before all keys.
+    /// Before all keys. With a blank, which no key may have, nothing is cached.
     std::string prefix = "sql:";
     /// For how long this process may go on using rows that another one has invalidated
     /// (Namespace::Options::refresh).
