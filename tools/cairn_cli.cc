@@ -61,7 +61,8 @@ constexpr char kHelp[] =
     "  --zstd                 compresses, and unpacks what libcairn compressed\n"
     "\n"
     "Exits with 0; 1 for a miss or a condition that did not hold; 2 for a mistake on the command\n"
-    "line; 3 when a server was not reached or refused, or the standard input or output failed.\n";
+    "line; 3 when a server was not reached, a key or value was refused, or the standard input or\n"
+    "output failed.\n";
 
 int Complain(const std::string& what) {
   fprintf(stderr, "cairn-cli: %s\n", what.c_str());
@@ -243,7 +244,7 @@ const Command kCommands[] = {
 
 int main(int argc, char** argv) {
   Settings settings;
-  absl::Status status = cairn::cli::ReadEnvironment(&settings);
+  absl::Status status;
   for (int i = 1; i < argc && status.ok(); ++i) {
     const std::string_view word = argv[i];
     if (settings.words.empty() && (word == "--help" || word == "-h")) {
@@ -256,6 +257,7 @@ int main(int argc, char** argv) {
       settings.words.push_back(word);
     }
   }
+  status.Update(cairn::cli::ReadEnvironment(&settings));
   if (!status.ok()) return Complain(std::string(status.message()));
   if (settings.words.empty()) return Complain("no command; see --help");
   const auto* const command =

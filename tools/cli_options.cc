@@ -106,8 +106,12 @@ absl::Status ReadNamed(std::string_view word, std::string_view name, std::string
 absl::Status ReadEnvironment(Settings* settings) {
   const char* const password = getenv("CAIRN_PASSWORD");
   if (password != nullptr) settings->client.password = password;
+  if (!settings->client.servers.empty()) return absl::OkStatus();
   const char* const servers = getenv("CAIRN_SERVERS");
-  return ReadServers(servers == nullptr ? "localhost" : servers, &settings->client.servers);
+  absl::Status status =
+      ReadServers(servers == nullptr ? "localhost" : servers, &settings->client.servers);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError("$CAIRN_SERVERS: " + std::string(status.message()));
 }
 
 absl::Status ReadOption(std::string_view word, Settings* settings) {

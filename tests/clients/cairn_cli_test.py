@@ -190,6 +190,19 @@ class Options(unittest.TestCase):
             self.assertEqual(done.returncode, 2, option)
             self.assertIn("no such option: " + option, done.stderr)
 
+    def test_servers_of_the_environment_are_for_who_names_none(self):
+        address = self.serve()
+        for servers in ("bad:x", "127.0.0.1:1"):
+            self.assertEqual(self.cli(address, "ping", CAIRN_SERVERS=servers).returncode, 0)
+        def alone(servers, *words):
+            return subprocess.run([CLI, *words], capture_output=True, text=True, timeout=checks.DEADLINE, check=False,
+                                  env=dict(os.environ, CAIRN_SERVERS=servers))
+        self.assertEqual(alone(address, "ping").returncode, 0)
+        self.assertEqual(alone("bad:x", "--help").returncode, 0)
+        refused = alone("bad:x", "ping")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("$CAIRN_SERVERS: not a server", refused.stderr)
+
     def test_what_is_wrong_is_named(self):
         for words, told in ((("--ttl", "5s", "get", "k"), "--ttl wants a value"),
                             (("--ttl=soon", "get", "k"), '--ttl: not a duration such as 90s: "soon"'),
