@@ -20,8 +20,8 @@ struct Settings {
   std::vector<std::string_view> words;  ///< The command and its arguments.
 };
 
-/// For what options did not say: $CAIRN_SERVERS, or localhost without it; and $CAIRN_PASSWORD, which
-/// other users of the machine would see on a command line.
+/// For what options did not say: $CAIRN_SERVERS, or localhost without it; and $CAIRN_PASSWORD,
+/// which other users of the machine would see on a command line.
 absl::Status ReadEnvironment(Settings* settings);
 
 /// Reads one option, e.g. "--ttl=90s". InvalidArgument says what is wrong with it.

@@ -93,15 +93,17 @@ class LikeMcrouter {
 /// mcrouter itself in front of `servers`.
 class Mcrouter : public ProxyProcess {
  public:
+  static constexpr const char* kProgram = "mcrouter";
+
   explicit Mcrouter(const std::vector<std::unique_ptr<ServerProcess>>& servers,
-                    const std::vector<std::string>& options = {}) {
+                    const std::vector<std::string>& options) {
     std::string pool;
     for (const auto& server : servers) {
       pool += (pool.empty() ? "\"" : ",\"") + server->server().Address() + "\"";
     }
     const char* const program = std::getenv("CAIRN_MCROUTER");
     std::vector<std::string> words = {
-        program == nullptr ? "mcrouter" : program,
+        program == nullptr ? kProgram : program,
         "-p",
         std::to_string(port()),
         "--config-str",
@@ -116,22 +118,8 @@ class Mcrouter : public ProxyProcess {
   }
 };
 
-/// Servers, mcrouter, and a client that knows only that.
-struct ProxiedPool {
-  explicit ProxiedPool(const std::vector<std::string>& options = {}) {
-    for (int i = 0; i < 2; ++i) servers.push_back(std::make_unique<ServerProcess>());
-    mcrouter = std::make_unique<Mcrouter>(servers, options);
-    if (!mcrouter->running()) {
-      WARN("skipped: mcrouter is not installed");
-      return;
-    }
-    client = std::move(Client::Make(PatientOptions(mcrouter->server())).value());
-    // It listens a moment after it was started.
-    while (!client->Get("anything").ok()) std::this_thread::yield();
-  }
-  std::vector<std::unique_ptr<ServerProcess>> servers;
-  std::unique_ptr<Mcrouter> mcrouter;
-  std::unique_ptr<Client> client;  ///< null: skipped
+struct McrouterPool : ProxiedPool<Mcrouter> {
+  explicit McrouterPool(const std::vector<std::string>& options = {}) : ProxiedPool(2, options) {}
 };
 
 void UseSingleKeys(Client& client) {
@@ -221,7 +209,7 @@ TEST_CASE("through a proxy that answers as mcrouter does", "[proxy]") {
 }
 
 TEST_CASE("through mcrouter", "[proxy]") {
-  const ProxiedPool pool;
+  const McrouterPool pool;
   if (pool.client == nullptr) return;
   const uint64_t not_reached = pool.client->Stats()[0].not_reached.total();
   UseSingleKeys(*pool.client);
@@ -233,8 +221,8 @@ TEST_CASE("through mcrouter", "[proxy]") {
 TEST_CASE("a server that dies behind mcrouter, and comes back", "[proxy]") {
   // Without that option it says that keys are not there when it cannot know.
   const bool tells = GENERATE(false, true);
-  const ProxiedPool pool(tells ? std::vector<std::string>{"--disable-miss-on-get-errors"}
-                               : std::vector<std::string>{});
+  const McrouterPool pool(tells ? std::vector<std::string>{"--disable-miss-on-get-errors"}
+                                : std::vector<std::string>{});
   if (pool.client == nullptr) return;
   Client& client = *pool.client;
   std::vector<std::string> texts;
@@ -280,7 +268,7 @@ TEST_CASE("a server that dies behind mcrouter, and comes back", "[proxy]") {
 }
 
 TEST_CASE("of many who ask for a missing key through mcrouter one computes", "[proxy]") {
-  const ProxiedPool pool;
+  const McrouterPool pool;
   if (pool.client == nullptr) return;
   LookAside pages(pool.client.get());
   std::atomic<int> computed = 0;

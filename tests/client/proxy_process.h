@@ -7,10 +7,16 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "cairn/client.h"
 #include "cairn/server.h"
+#include "tests/catch.h"
+#include "tests/client/one_server.h"
 #include "tests/client/scripted_peer.h"
 
 namespace cairn {
@@ -58,6 +64,27 @@ class ProxyProcess {
   const uint16_t port_ = FreePort();
   std::string folder_;
   pid_t pid_ = -1;
+};
+
+/// Servers, a proxy of that kind, and a client that knows only the proxy.
+template <typename Proxy>
+struct ProxiedPool {
+  /// `options`: what the proxy's constructor takes besides the servers.
+  template <typename... Options>
+  explicit ProxiedPool(size_t size, const Options&... options) {
+    for (size_t i = 0; i < size; ++i) servers.push_back(std::make_unique<ServerProcess>());
+    proxy = std::make_unique<Proxy>(servers, options...);
+    if (!proxy->running()) {
+      WARN("skipped: " << Proxy::kProgram << " is not installed");
+      return;
+    }
+    client = std::move(Client::Make(PatientOptions(proxy->server())).value());
+    // It listens a moment after it was started.
+    while (!client->Get("anything").ok()) std::this_thread::yield();
+  }
+  std::vector<std::unique_ptr<ServerProcess>> servers;
+  std::unique_ptr<Proxy> proxy;
+  std::unique_ptr<Client> client;  ///< null: skipped
 };
 
 }  // namespace cairn

@@ -20,12 +20,12 @@
 namespace cairn {
 namespace {
 
-constexpr const char* kProgram = "nutcracker";
-
 /// twemproxy in front of `servers`. Not running when it is not installed.
-class Proxy : public ProxyProcess {
+class Twemproxy : public ProxyProcess {
  public:
-  explicit Proxy(const std::vector<std::unique_ptr<ServerProcess>>& servers) {
+  static constexpr const char* kProgram = "nutcracker";
+
+  explicit Twemproxy(const std::vector<std::unique_ptr<ServerProcess>>& servers) {
     std::ofstream config(folder() + "/conf.yml");
     config << "pool:\n  listen: 127.0.0.1:" << port()
            << "\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 20000\n  servers:\n";
@@ -38,22 +38,8 @@ class Proxy : public ProxyProcess {
   }
 };
 
-/// Three servers, a proxy, and a client that knows only the proxy.
-struct ProxiedPool {
-  ProxiedPool() {
-    for (int i = 0; i < 3; ++i) servers.push_back(std::make_unique<ServerProcess>());
-    proxy = std::make_unique<Proxy>(servers);
-    if (!proxy->running()) {
-      WARN("skipped: " << kProgram << " is not installed");
-      return;
-    }
-    client = std::move(Client::Make(PatientOptions(proxy->server())).value());
-    // It listens a moment after it was started.
-    while (!client->Get("anything").ok()) std::this_thread::yield();
-  }
-  std::vector<std::unique_ptr<ServerProcess>> servers;
-  std::unique_ptr<Proxy> proxy;
-  std::unique_ptr<Client> client;  ///< null: skipped
+struct TwemproxyPool : ProxiedPool<Twemproxy> {
+  TwemproxyPool() : ProxiedPool(3) {}
 };
 
 std::vector<std::string> Keys(size_t count) {
@@ -65,7 +51,7 @@ std::vector<std::string> Keys(size_t count) {
 }  // namespace
 
 TEST_CASE("single keys through twemproxy", "[proxy]") {
-  const ProxiedPool pool;
+  const TwemproxyPool pool;
   if (pool.client == nullptr) return;
   Client& client = *pool.client;
   CHECK(client.Get("key").value() == std::nullopt);
@@ -106,7 +92,7 @@ TEST_CASE("single keys through twemproxy", "[proxy]") {
 }
 
 TEST_CASE("many keys through twemproxy", "[proxy]") {
-  const ProxiedPool pool;
+  const TwemproxyPool pool;
   if (pool.client == nullptr) return;
   Client& client = *pool.client;
   constexpr size_t kKeys = 5000;
@@ -125,7 +111,7 @@ TEST_CASE("many keys through twemproxy", "[proxy]") {
 }
 
 TEST_CASE("the patterns through twemproxy", "[proxy]") {
-  const ProxiedPool pool;
+  const TwemproxyPool pool;
   if (pool.client == nullptr) return;
   Client& client = *pool.client;
   // twemproxy says a version of its own, so that leases are locks beside the keys.
