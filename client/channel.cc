@@ -21,6 +21,8 @@ constexpr double kCrowdLasts = 0.998;
 constexpr double kBatchOfCrowd = 0.66;
 // Above it is cheaper to ask first which connections have something.
 constexpr size_t kReceivesUnasked = 2;
+// Between one who drives and the next; longer is a time in which nobody does.
+constexpr std::chrono::milliseconds kHandedOver{1};
 
 }  // namespace
 
@@ -174,7 +176,17 @@ void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::tim
   HandOver();
 }
 
+// The time to connect is that in which somebody drives, or waits for whoever will.
+void Channel::Resume(Clock::time_point now) {
+  const Clock::duration gap = now - driven_until_;
+  if (gap <= Clock::duration::zero()) return;
+  driven_until_ = now;
+  if (gap <= kHandedOver) return;
+  for (const auto& connection : connections_) connection->StandStill(gap);
+}
+
 void Channel::TakeInbox(Clock::time_point now) {
+  Resume(now);
   Connection::Received received;
   Connection* from = nullptr;
   {
@@ -352,6 +364,7 @@ void Channel::ReceiveWhatIsThere(Clock::time_point now) {
 }
 
 void Channel::EndOverdue(Clock::time_point now) {
+  driven_until_ = now;
   for (const auto& connection : connections_) {
     if (now >= connection->deadline()) connection->OnDeadline(now);
   }

@@ -57,6 +57,7 @@ class Channel {
   void Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline,
             bool for_good) ABSL_LOCKS_EXCLUDED(mutex_);
   void HandOver() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Resume(Clock::time_point now);
   void TakeInbox(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);
   void Poll(Clock::time_point now, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -88,6 +89,7 @@ class Channel {
 
   // The leader's alone.
   std::vector<std::unique_ptr<Connection>> connections_;
+  Clock::time_point driven_until_;
   std::vector<Part*> taken_;
   std::vector<Call*> finished_;
   std::vector<Waiter*> to_summon_;

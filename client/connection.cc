@@ -157,7 +157,7 @@ bool Connection::BrokeWhileIdle() const {
 void Connection::Flush(Clock::time_point now) {
   if (queue_.empty() && sending_.empty()) return;
   if (state_ == State::kClosed) Connect(now);
-  if (state_ != State::kReady) return CountTime(now);
+  if (state_ != State::kReady) return;
   // An answer that nobody waited for may be there, and the connection's end behind it.
   if (!pending_.empty() && !receiving_ && now - last_progress_ > kUnattended) {
     Read(now);
@@ -180,24 +180,6 @@ void Connection::Flush(Clock::time_point now) {
   if (!sending_.empty()) Write(now);
   // It broke, and to a UNIX socket was made again at once: there is nothing that could be awaited.
   if (state_ == State::kReady && pending_.empty() && !queue_.empty()) Flush(now);
-}
-
-bool Connection::NobodyWaits() const {
-  return std::all_of(queue_.begin(), queue_.end(), [](const Part* part) {
-    return part->call->abandoned.load(std::memory_order_relaxed);
-  });
-}
-
-// Where callers drive it nobody may, when those have gone who waited for it to be made. Its time
-// stands still then: not the server was late, but they.
-void Connection::CountTime(Clock::time_point now) {
-  if (std::exchange(resumes_, false)) {
-    const Clock::duration gap = now - last_flush_;
-    connect_deadline_ += gap;
-    address_deadline_ += gap;
-    last_progress_ += gap;
-  }
-  last_flush_ = now;
 }
 
 void Connection::StartBatch(Clock::time_point now) {

@@ -37,9 +37,13 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   /// Takes a part, and with it the caller's reference to its call.
-  void Submit(Part* part) {
-    if (receives_waiting_ && is_being_made()) resumes_ = resumes_ || NobodyWaits();
-    queue_.push_back(part);
+  void Submit(Part* part) { queue_.push_back(part); }
+  /// Nobody drove it for so long. Of one that is being made not the server was late then.
+  void StandStill(Clock::duration gap) {
+    if (state_ == State::kReady || state_ == State::kClosed) return;
+    connect_deadline_ += gap;
+    address_deadline_ += gap;
+    last_progress_ += gap;
   }
   /// Sends or connects as far as it goes. Call it after Submit, and after OnEvents.
   void Flush(Clock::time_point now);
@@ -134,9 +138,6 @@ class Connection {
   bool Parse(Clock::time_point now);
   void FinishFront(Clock::time_point now);
   void HasAnswered(Clock::time_point now);
-  bool is_being_made() const { return state_ != State::kReady && state_ != State::kClosed; }
-  bool NobodyWaits() const;
-  void CountTime(Clock::time_point now);
   void Finish(Part* part, const absl::Status& status, Ending ending, Clock::time_point now);
   void OnClosedByPeer(Clock::time_point now);
   void Close();
@@ -172,9 +173,7 @@ class Connection {
   Clock::time_point connect_deadline_;
   Clock::time_point address_deadline_;  // when the next one has its turn
   Clock::time_point last_progress_;
-  Clock::time_point last_flush_;  // while it is being made
-  bool resumes_ = false;          // it is being made for the first who waits for it again
-  bool admitted_ = false;         // while its server is in trouble: this is the trial
+  bool admitted_ = false;  // while its server is in trouble: this is the trial
 
   std::deque<Part*> queue_;      // not begun
   std::deque<Unsent> sending_;   // begun: what of it the socket has not taken

@@ -1,0 +1,168 @@
+// One connection, driven by a test and by a clock of its own: what it makes of time that passes, of
+// a server in trouble, and of peers that hang up. What callers see of it is in
+// silent_server_test.cc.
+#include "client/connection.h"
+
+#include <poll.h>
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/client/scripted_peer.h"
+
+namespace cairn {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using Standing = ServerState::Standing;
+
+// A connection to a peer, and whoever asks over it.
+class Driven {
+ public:
+  explicit Driven(ClientOptions options)
+      : options_(std::move(options)),
+        state(options_.servers[0], options_, nullptr, &troubled_),
+        connection(&state, &options_) {
+    state.addresses().BeginLookUp();
+    state.addresses().AwaitLookUp(Clock::now() + minutes(1));
+  }
+
+  // So many requests of one caller; which, is all the same.
+  Part& Ask(int requests = 1) {
+    Call& call = *calls_.emplace_back();
+    call.answers.resize(1);
+    call.parts_left = static_cast<uint32_t>(requests);
+    for (int i = 0; i < requests; ++i) {
+      Part& part = call.AddPart(0, AnswerShape::kLines, true);
+      part.keys.emplace_back();
+      part.text.Append("version\r\n");
+      call.Ref();
+      connection.Submit(&part);
+    }
+    return call.parts[0];
+  }
+  void Flush() {
+    connection.Flush(now);
+    for (Call* call : connection.finished()) call->Unref();
+    connection.finished().clear();
+  }
+  // Until there is something to read.
+  void AwaitInput() {
+    pollfd one = {connection.fd(), POLLIN, 0};
+    REQUIRE(poll(&one, 1, 60'000) == 1);
+  }
+  void DriveUntil(const std::function<bool()>& reached) {
+    for (Flush(); !reached(); Flush()) {
+      pollfd one = {connection.fd(), connection.interest(), 0};
+      REQUIRE(poll(&one, 1, 60'000) == 1);
+      connection.OnEvents(now);
+    }
+  }
+  absl::Status Await(const Part& part) {
+    DriveUntil([&part] { return part.done.load(); });
+    return part.status;
+  }
+  // It failed, and its pause is over.
+  void MakeTrialDue() {
+    state.Failed(absl::UnavailableError("it broke"), now - minutes(1));
+    REQUIRE(state.standing(now) == Standing::kTrialDue);
+  }
+  void Pause() { REQUIRE(state.Failed(absl::UnavailableError("it broke"), now)); }
+  bool is_well() const { return state.standing(now) == Standing::kWell; }
+
+ private:
+  ClientOptions options_;
+  std::atomic<int> troubled_{0};
+  std::deque<CallRef> calls_;
+
+ public:
+  ServerState state;
+  Connection connection;
+  Clock::time_point now = Clock::time_point() + hours(1);
+};
+
+// By the test's clock, which only it moves.
+constexpr milliseconds kConnect(100);
+constexpr milliseconds kRequest(200);
+
+ClientOptions OptionsFor(const ScriptedPeer& peer,
+                         ClientOptions::Protocol protocol = ClientOptions::Protocol::kText) {
+  ClientOptions options;
+  options.servers = {peer.server()};
+  options.protocol = protocol;
+  options.max_fails = 1;
+  options.fail_timeout = absl::Seconds(1);
+  options.connect_timeout = absl::FromChrono(kConnect);
+  options.request_timeout = absl::FromChrono(kRequest);
+  return options;
+}
+
+constexpr auto kAuto = ClientOptions::Protocol::kAuto;
+// Of a server without the meta protocol, so that it is asked for nothing else.
+constexpr std::string_view kVersion = "VERSION 1.4.5\r\n";
+
+void Leave(const Part& part) { part.call->abandoned = true; }
+
+}  // namespace
+
+TEST_CASE("a connection that is made over another one has all of its time to connect", "[client]") {
+  ScriptedPeer peer([](Conversation& client, int number) {
+    if (number > 0) return client.Hang();
+    client.Line();
+    client.Send(kVersion);
+    client.Line();
+    client.Send(kVersion);
+    client.Line();
+  });
+  ClientOptions options = OptionsFor(peer, kAuto);
+  options.request_timeout = absl::Hours(100);
+  Driven driven(options);
+  driven.connection.set_receives_waiting();
+  CHECK(driven.Await(driven.Ask()).ok());
+  // It is asked once more, though its caller has gone.
+  Part& left = driven.Ask();
+  driven.Flush();
+  REQUIRE(left.sent);
+  Leave(left);
+  driven.AwaitInput();
+  driven.now += hours(10);
+  driven.connection.OnEvents(driven.now);
+  CHECK(driven.connection.deadline() == driven.now + kConnect);
+  const Clock::time_point began = driven.now;
+  driven.now += milliseconds(10);
+  driven.Ask();
+  driven.Flush();
+  CHECK(driven.connection.deadline() == began + kConnect);
+}
+
+TEST_CASE("only while it is being made does a connection's time stand still", "[client]") {
+  ScriptedPeer peer([](Conversation& client, int) {
+    client.Line();
+    client.Send(kVersion);
+    client.Hang();
+  });
+  Driven driven(OptionsFor(peer, kAuto));
+  driven.connection.StandStill(hours(1));
+  driven.Ask();
+  driven.Flush();
+  CHECK(driven.connection.deadline() == driven.now + kConnect);
+  driven.connection.StandStill(milliseconds(30));
+  driven.now += milliseconds(30);
+  CHECK(driven.connection.deadline() == driven.now + kConnect);
+  driven.DriveUntil([&] { return driven.connection.ready(); });
+  driven.Flush();
+  driven.connection.StandStill(hours(1));
+  CHECK(driven.connection.deadline() == driven.now + kRequest);
+}
+
+}  // namespace cairn
