@@ -36,7 +36,7 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Make(
     channel->connections_.back()->set_receives_waiting();
   }
   MutexLock lock(&channel->mutex_);
-  channel->window_open_.resize(servers.size());
+  channel->is_quick_.resize(servers.size());
   return channel;
 }
 
@@ -58,7 +58,7 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
       Part& part = call.parts[call.submitted];
       call.Ref();
       inbox_.push_back(&part);
-      if (polling_ && !woken_ && window_open_[part.server]) wake = woken_ = true;
+      if (polling_ && !woken_ && is_quick_[part.server]) wake = woken_ = true;
     }
     const bool others_look = awake && awake_ > 0;
     const bool batch_is_full = static_cast<double>(inbox_.size()) >= crowd_ * kBatchOfCrowd;
@@ -305,7 +305,7 @@ bool Channel::BeginPolling() {
   polling_ = true;
   woken_ = false;
   for (size_t i = 0; i < connections_.size(); ++i) {
-    window_open_[i] = connections_[i]->window_open();
+    is_quick_[i] = connections_[i]->is_quick();
   }
   return true;
 }

@@ -98,9 +98,9 @@ class Channel {
 
   Mutex mutex_;
   bool led_ ABSL_GUARDED_BY(mutex_) = false;
-  bool polling_ ABSL_GUARDED_BY(mutex_) = false;           // the leader sleeps, or is about to
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;             // and was told not to
-  std::vector<bool> window_open_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
+  bool polling_ ABSL_GUARDED_BY(mutex_) = false;        // the leader sleeps, or is about to
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;          // and was told not to
+  std::vector<bool> is_quick_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
   std::vector<Part*> inbox_ ABSL_GUARDED_BY(mutex_);
   std::vector<Waiter*> waiting_ ABSL_GUARDED_BY(mutex_);
   size_t awake_ ABSL_GUARDED_BY(mutex_) = 0;  // of `waiting_`

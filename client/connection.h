@@ -82,8 +82,8 @@ class Connection {
   };
   void EndReceive(const Received& received, Clock::time_point now);
 
-  /// A part submitted now would leave at once.
-  bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
+  /// A part submitted now would leave at once, or be refused.
+  bool is_quick() const { return window_open() || server_->troubled(); }
 
   /// Ends everything that was submitted, as cancelled.
   void Cancel();
@@ -127,6 +127,9 @@ class Connection {
   bool Overrule(Part* part, Dialect dialect, Clock::time_point now);
 
   // connection.cc
+  bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
+  const Call* TrialCall() const;
+  void HoldBack(Clock::time_point now);
   ssize_t Receive(char* to, size_t bytes);
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
@@ -173,7 +176,9 @@ class Connection {
   Clock::time_point connect_deadline_;
   Clock::time_point address_deadline_;  // when the next one has its turn
   Clock::time_point last_progress_;
-  bool admitted_ = false;  // while its server is in trouble: this is the trial
+  // While its server is in trouble: the last trial that was this connection's.
+  ServerState::Trial trial_ = ServerState::kNoTrial;
+  bool trial_begun_ = false;  // it was sent, and is the last of pending_
 
   std::deque<Part*> queue_;      // not begun
   std::deque<Unsent> sending_;   // begun: what of it the socket has not taken

@@ -68,8 +68,9 @@ std::string SaslPlain(const std::string& username, const std::string& password) 
 }  // namespace
 
 void Connection::Connect(Clock::time_point now) {
-  if (absl::Status status = server_->Admit(now); !status.ok()) {
-    return FailQueue(status, Ending::kLeftAlone, now);
+  if (server_->troubled() || server_->server().down) {
+    HoldBack(now);
+    if (queue_.empty()) return;
   }
   absl::StatusOr<AddressBook::Addresses> addresses = server_->addresses().Get();
   // A name that does not resolve is a server that is down.
@@ -78,7 +79,6 @@ void Connection::Connect(Clock::time_point now) {
     server_->Failed(addresses.status(), now);
     return FailQueue(addresses.status(), Ending::kNoConnection, now);
   }
-  admitted_ = true;
   addresses_ = *std::move(addresses);
   ask_version_ = true;
   gave_up_limit_ = false;

@@ -111,6 +111,16 @@ constexpr auto kAuto = ClientOptions::Protocol::kAuto;
 // Of a server without the meta protocol, so that it is asked for nothing else.
 constexpr std::string_view kVersion = "VERSION 1.4.5\r\n";
 
+void AnswerAll(Conversation& client) {
+  while (!client.Line().empty()) client.Send(kVersion);
+}
+
+void CheckRefused(const Part& part) {
+  CHECK(part.done);
+  CHECK(absl::IsUnavailable(part.status));
+  CHECK_THAT(std::string(part.status.message()), Catch::Matchers::ContainsSubstring(" after: "));
+}
+
 void Leave(const Part& part) { part.call->abandoned = true; }
 
 }  // namespace
@@ -163,6 +173,178 @@ TEST_CASE("only while it is being made does a connection's time stand still", "[
   driven.Flush();
   driven.connection.StandStill(hours(1));
   CHECK(driven.connection.deadline() == driven.now + kRequest);
+}
+
+TEST_CASE("a trial goes on with the connection that is made over its first", "[client]") {
+  SECTION("at the next address") {
+    ScriptedPeer peer([](Conversation& client, int) { AnswerAll(client); });
+    ClientOptions options = OptionsFor(peer);
+    options.servers[0].host = "cache.example";
+    options.resolver = [](const std::string&) {
+      return std::vector<std::string>{"127.0.0.9", "127.0.0.1"};
+    };
+    Driven driven(options);
+    driven.MakeTrialDue();
+    CHECK(driven.Await(driven.Ask()).ok());
+    CHECK(driven.is_well());
+  }
+  SECTION("not asked for its version") {
+    ScriptedPeer peer([](Conversation& client, int number) {
+      number == 0 ? client.Expect("nothing") : AnswerAll(client);
+    });
+    Driven driven(OptionsFor(peer, kAuto));
+    driven.MakeTrialDue();
+    CHECK(driven.Await(driven.Ask()).ok());
+    CHECK(driven.is_well());
+    CHECK(peer.connections() == 2);
+  }
+  SECTION("not asked for its limit") {
+    ScriptedPeer peer([](Conversation& client, int number) {
+      number == 0 ? client.Expect("nothing") : AnswerAll(client);
+    });
+    Driven driven(OptionsFor(peer));
+    driven.MakeTrialDue();
+    Part& part = driven.Ask();
+    part.stores_large = true;
+    CHECK(driven.Await(part).ok());
+    CHECK(driven.is_well());
+    CHECK(peer.connections() == 2);
+  }
+  SECTION("after it was idle, or when it is used again") {
+    const bool is_noticed = GENERATE(true, false);
+    ScriptedPeer peer([is_noticed](Conversation& client, int number) {
+      if (number > 0) return AnswerAll(client);
+      client.Line();
+      client.Send(kVersion);
+      if (!is_noticed) client.Line();
+    });
+    Driven driven(OptionsFor(peer));
+    CHECK(driven.Await(driven.Ask()).ok());
+    if (is_noticed) driven.AwaitInput();
+    driven.MakeTrialDue();
+    CHECK(driven.Await(driven.Ask()).ok());
+    CHECK(driven.is_well());
+    CHECK(peer.connections() == 2);
+  }
+}
+
+TEST_CASE("nobody waits with another one's request that is a server's trial", "[client]") {
+  std::atomic<bool> asked{false};
+  std::atomic<bool> answers{false};
+  ScriptedPeer peer([&](Conversation& client, int) {
+    client.Line();
+    client.Send(kVersion);
+    while (!client.Line().empty()) {
+      asked = true;
+      while (!answers) std::this_thread::yield();
+      client.Send(kVersion);
+    }
+  });
+  const struct Answering {
+    std::atomic<bool>* answers;
+    ~Answering() { *answers = true; }
+  } at_end = {&answers};
+  Driven driven(OptionsFor(peer, kAuto));
+  driven.MakeTrialDue();
+  Part& trial = driven.Ask(2);
+  Part& other = driven.Ask();
+  driven.Flush();
+  CheckRefused(other);
+  Part& while_connecting = driven.Ask();
+  driven.Flush();
+  CheckRefused(while_connecting);
+  CHECK_FALSE(trial.done);
+  SECTION("which is over when it was answered") {
+    driven.DriveUntil([&] { return driven.connection.ready() && trial.sent; });
+    Part& while_asked = driven.Ask();
+    driven.Flush();
+    CheckRefused(while_asked);
+    answers = true;
+    CHECK(driven.Await(trial).ok());
+    CHECK(driven.Await(trial.call->parts[1]).ok());
+    CHECK(driven.is_well());
+    Part& next = driven.Ask();
+    Part& and_another = driven.Ask();
+    CHECK(driven.Await(next).ok());
+    CHECK(driven.Await(and_another).ok());
+  }
+  SECTION("nor with nobody's: the next one takes the place of who went before it was sent") {
+    Leave(trial);
+    Part& next = driven.Ask();
+    Part& and_another = driven.Ask();
+    driven.Flush();
+    CHECK_FALSE(next.done);
+    CheckRefused(and_another);
+    answers = true;
+    CHECK(driven.Await(next).ok());
+    CHECK(driven.is_well());
+  }
+  SECTION("nor is anybody refused when its answer has come, though its caller went before") {
+    driven.DriveUntil([&] { return driven.connection.ready() && trial.sent; });
+    Leave(trial);
+    answers = true;
+    driven.AwaitInput();
+    driven.now += milliseconds(10);
+    CHECK(driven.Await(driven.Ask()).ok());
+    CHECK(driven.is_well());
+  }
+}
+
+TEST_CASE("whose callers have gone is no trial", "[client]") {
+  ScriptedPeer peer([](Conversation& client, int) { AnswerAll(client); });
+  Driven driven(OptionsFor(peer));
+  const bool was_there = GENERATE(false, true);
+  if (was_there) CHECK(driven.Await(driven.Ask()).ok());
+  driven.MakeTrialDue();
+  Part& left = driven.Ask();
+  Leave(left);
+  driven.Flush();
+  CHECK(left.done);
+  CHECK(driven.state.standing(driven.now) == Standing::kTrialDue);
+  CHECK(driven.Await(driven.Ask()).ok());
+}
+
+TEST_CASE("what a connection was made for does not let it through later", "[client]") {
+  ScriptedPeer peer([](Conversation& client, int) {
+    client.Line();
+    client.Send(kVersion);
+    AnswerAll(client);
+  });
+  Driven driven(OptionsFor(peer, kAuto));
+  SECTION("a request, before the pause began") {
+    Part& before = driven.Ask();
+    driven.Flush();
+    CHECK_FALSE(before.done);
+    driven.Pause();
+    Part& after = driven.Ask();
+    driven.Flush();
+    CheckRefused(before);
+    CheckRefused(after);
+  }
+  SECTION("a trial that took too long") {
+    driven.MakeTrialDue();
+    Part& late = driven.Ask();
+    driven.Flush();
+    CHECK_FALSE(late.done);
+    driven.now += kConnect + kRequest;
+    CHECK(driven.state.Admit(driven.now).ok());  // another connection
+    Part& next = driven.Ask();
+    driven.Flush();
+    CheckRefused(late);
+    CheckRefused(next);
+  }
+}
+
+TEST_CASE("while a server is well everybody waits for the same connection", "[client]") {
+  ScriptedPeer peer([](Conversation& client, int) { AnswerAll(client); });
+  Driven driven(OptionsFor(peer, kAuto));
+  std::vector<Part*> parts;
+  for (int i = 0; i < 10; ++i) {
+    parts.push_back(&driven.Ask());
+    driven.Flush();
+  }
+  for (const Part* part : parts) CHECK(driven.Await(*part).ok());
+  CHECK(peer.connections() == 1);
 }
 
 }  // namespace cairn

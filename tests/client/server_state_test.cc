@@ -71,7 +71,7 @@ TEST_CASE("a server is left alone after so many failures in a row", "[client]") 
   CHECK(server.standing() == Standing::kLeftAlone);
   CHECK(server.troubled == 1);
   CHECK(server.state.troubled());
-  const absl::Status refused = server.state.Admit(server.now);
+  const absl::Status refused = server.state.Admit(server.now).status();
   CHECK(absl::IsUnavailable(refused));
   CHECK_THAT(std::string(refused.message()),
              Catch::Matchers::ContainsSubstring("left alone for a while after: it broke"));
@@ -139,7 +139,7 @@ TEST_CASE("after a pause one at a time tries", "[client]") {
   server.Pass(seconds(1));
   CHECK(server.Admits());
   CHECK(server.standing() == Standing::kLeftAlone);
-  const absl::Status refused = server.state.Admit(server.now);
+  const absl::Status refused = server.state.Admit(server.now).status();
   CHECK_THAT(std::string(refused.message()),
              Catch::Matchers::ContainsSubstring("being tried again after: it broke"));
   // Of this one nothing is heard.
