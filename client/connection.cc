@@ -161,6 +161,7 @@ void Connection::Flush(Clock::time_point now) {
   if (state_ == State::kReady && !pending_.empty() && !receiving_ &&
       now - last_progress_ > kUnattended) {
     Read(now);
+    if (state_ == State::kReady && is_overdue(now)) EndOverdue(now);
     if (state_ != State::kReady) return Flush(now);
   }
   // A pause is for connections that were there before it, too.
@@ -177,6 +178,15 @@ void Connection::Flush(Clock::time_point now) {
   if (!sending_.empty()) Write(now);
   // It broke, and to a UNIX socket was made again at once: there is nothing that could be awaited.
   if (state_ == State::kReady && pending_.empty() && !queue_.empty()) Flush(now);
+}
+
+// The answer never came, and nobody was there to see that. Who asks now has not waited for it, and
+// goes on with another connection.
+void Connection::EndOverdue(Clock::time_point now) {
+  std::deque<Part*> queue;
+  queue.swap(queue_);
+  OnDeadline(now);
+  queue.swap(queue_);
 }
 
 // Whose request is, or would be, the trial: the first one's that is still waited for. Null: there

@@ -128,6 +128,10 @@ class Connection {
 
   // connection.cc
   bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
+  bool is_overdue(Clock::time_point now) const {
+    return !pending_.empty() && now - last_progress_ >= request_timeout_;
+  }
+  void EndOverdue(Clock::time_point now);
   const Call* TrialCall() const;
   void HoldBack(Clock::time_point now);
   ssize_t Receive(char* to, size_t bytes);

@@ -347,4 +347,24 @@ TEST_CASE("while a server is well everybody waits for the same connection", "[cl
   CHECK(peer.connections() == 1);
 }
 
+TEST_CASE("nothing is sent behind an answer that is overdue", "[client]") {
+  ScriptedPeer peer(
+      [](Conversation& client, int number) { number == 0 ? client.Hang() : AnswerAll(client); });
+  ClientOptions options = OptionsFor(peer);
+  options.max_fails = 0;
+  Driven driven(options);
+  Part& silent = driven.Ask();
+  driven.DriveUntil([&] { return silent.sent; });
+  Leave(silent);
+  driven.now += kRequest - milliseconds(1);
+  Part& in_time = driven.Ask();
+  driven.Flush();
+  CHECK(in_time.sent);
+  Leave(in_time);
+  driven.now += kRequest;
+  CHECK(driven.Await(driven.Ask()).ok());
+  CHECK(absl::IsDeadlineExceeded(silent.status));
+  CHECK(peer.connections() == 2);
+}
+
 }  // namespace cairn
