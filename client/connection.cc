@@ -167,8 +167,10 @@ void Connection::Flush(Clock::time_point now) {
   // A pause is for connections that were there before it, too.
   if (!queue_.empty() && server_->troubled()) HoldBack(now);
   if (state_ != State::kReady) return;
+  // What was just made for those who are queued is believed, or it might be made without end.
+  const bool is_new = std::exchange(is_new_, false);
   if (!queue_.empty() && window_open()) {
-    if (pending_.empty() && proven_ && BrokeWhileIdle()) {
+    if (pending_.empty() && !is_new && BrokeWhileIdle()) {
       // The server was restarted, or dropped idle clients: nothing is lost.
       Close();
       return Flush(now);

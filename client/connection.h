@@ -170,6 +170,7 @@ class Connection {
   size_t address_ = 0;                // which of them is being tried
   bool was_up_ = false;               // some time before
   bool proven_ = false;               // it has answered something since it was made
+  bool is_new_ = false;               // made for what is queued, and not flushed yet
   // After a peer that hung up on a question, for the connection that is made over it.
   bool ask_version_ = true;
   bool gave_up_limit_ = false;

@@ -253,6 +253,7 @@ void Connection::Ready() {
     address_ = 0;
   }
   state_ = State::kReady;
+  is_new_ = !queue_.empty();
   awaits_in_receive_ = receives_waiting_ && tls_ == nullptr && WaitInReceive(fd_);
   counters_->made.Add(1);
   if (was_up_) counters_->replaced.Add(1);

@@ -367,4 +367,28 @@ TEST_CASE("nothing is sent behind an answer that is overdue", "[client]") {
   CHECK(peer.connections() == 2);
 }
 
+TEST_CASE("a connection on which nothing was asked is made anew when it ended", "[client]") {
+  ScriptedPeer peer([](Conversation& client, int number) {
+    if (number > 0) AnswerAll(client);
+  });
+  Driven driven(OptionsFor(peer));
+  Leave(driven.Ask());
+  driven.DriveUntil([&] { return driven.connection.ready(); });
+  driven.AwaitInput();
+  CHECK(driven.Await(driven.Ask()).ok());
+  CHECK(peer.connections() == 2);
+}
+
+TEST_CASE("a peer that hangs up on everybody is not connected to without end", "[client]") {
+  ScriptedPeer peer([](Conversation&, int) {});
+  Driven driven(OptionsFor(peer));
+  Part& part = driven.Ask();
+  driven.DriveUntil([&] {
+    if (driven.connection.ready()) driven.AwaitInput();
+    return part.done.load();
+  });
+  CHECK(absl::IsUnavailable(part.status));
+  CHECK(peer.connections() == 1);
+}
+
 }  // namespace cairn
