@@ -218,6 +218,7 @@ void Connection::HoldBack(Clock::time_point now) {
       queue_.begin(), queue_.end(), [trial](const Part* part) { return part->call == trial; });
   if (others == queue_.end()) return;
   const absl::Status refusal = server_->Refusal();
+  if (refusal.ok()) return;
   std::for_each(others, queue_.end(),
                 [&](Part* part) { Finish(part, refusal, Ending::kLeftAlone, now); });
   queue_.erase(others, queue_.end());

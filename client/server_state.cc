@@ -59,7 +59,7 @@ absl::StatusOr<ServerState::Trial> ServerState::Admit(Clock::time_point now) {
 
 absl::Status ServerState::Refusal() {
   absl::MutexLock lock(&mutex_);
-  return RefusalLocked();
+  return troubled() ? RefusalLocked() : absl::OkStatus();
 }
 
 absl::Status ServerState::RefusalLocked() const {

@@ -54,7 +54,7 @@ class ServerState {
     return trial != kNoTrial && trial == avoided_until_.load(std::memory_order_relaxed) &&
            now.time_since_epoch().count() < trial;
   }
-  /// What is told to whom it does not admit.
+  /// What is told to those whose request is not the trial under way; ok: it is well again.
   absl::Status Refusal() ABSL_LOCKS_EXCLUDED(mutex_);
   /// It has answered.
   void Succeeded(Clock::time_point now);
