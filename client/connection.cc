@@ -436,21 +436,22 @@ void Connection::OnClosedByPeer(Clock::time_point now) {
       tls_ == nullptr || tls_->error().empty() ? "" : " (" + tls_->error() + ")";
   const bool front_begun = reading_ && !reader_.untouched();
   std::deque<Part*> again;
-  if (proven_) {
-    for (size_t i = front_begun ? 1 : 0; i < pending_.size(); ++i) {
-      Part* const part = pending_[i].part;
-      if (part->is_read && !part->sent_again) again.push_back(part);
+  std::deque<Pending> lost;
+  bool may_be_asked_again = proven_ && !front_begun;
+  for (const Pending& pending : pending_) {
+    Part* const part = pending.part;
+    if (may_be_asked_again && part->is_read && !part->sent_again) {
+      part->sent_again = true;
+      again.push_back(part);
+    } else {
+      lost.push_back(pending);
     }
+    may_be_asked_again = proven_;  // those behind the front were not begun
   }
-  const auto is_kept = [&](const Pending& pending) {
-    return std::find(again.begin(), again.end(), pending.part) != again.end();
-  };
   if (!again.empty()) {
-    for (Part* part : again) part->sent_again = true;
     counters_->sent_again.Add(again.size());
-    const bool front_kept = is_kept(pending_.front());
-    std::erase_if(pending_, is_kept);
-    if (front_kept) reading_ = false;
+    if (again.front() == pending_.front().part) reading_ = false;
+    pending_.swap(lost);
     if (pending_.empty()) {
       Close();
       sending_.clear();
