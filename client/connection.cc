@@ -91,6 +91,7 @@ void Connection::FailQueue(const absl::Status& why, Ending ending, Clock::time_p
 short Connection::interest() const {
   switch (state_) {
     case State::kClosed:
+    case State::kAwaitingRoom:
       return 0;
     case State::kConnecting:
       return POLLOUT;
@@ -113,6 +114,8 @@ Clock::time_point Connection::deadline() const {
   switch (state_) {
     case State::kClosed:
       break;
+    case State::kAwaitingRoom:
+      return std::min(next_try_, address_deadline_);
     case State::kConnecting:
     case State::kHandshaking:
     case State::kGreeting:
@@ -128,6 +131,7 @@ Clock::time_point Connection::deadline() const {
 
 void Connection::OnDeadline(Clock::time_point now) {
   if (input_held_) return OnEvents(now);
+  if (state_ == State::kAwaitingRoom && now < address_deadline_) return TryToConnect(now);
   if (state_ == State::kAsking) server_->FailLimitQuestion(now);
   if (state_ == State::kReady || state_ == State::kAsking) {
     counters_->request_timeouts.Add(1);
@@ -288,6 +292,7 @@ void Connection::Write(Clock::time_point now) {
 void Connection::OnEvents(Clock::time_point now) {
   switch (state_) {
     case State::kClosed:
+    case State::kAwaitingRoom:
       return;
     case State::kConnecting:
       return OnConnectEnded(now);

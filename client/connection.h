@@ -89,7 +89,15 @@ class Connection {
   std::vector<Call*>& finished() { return finished_; }
 
  private:
-  enum class State : uint8_t { kClosed, kConnecting, kHandshaking, kGreeting, kReady, kAsking };
+  enum class State : uint8_t {
+    kClosed,
+    kAwaitingRoom,  // to connect, at a UNIX socket
+    kConnecting,
+    kHandshaking,
+    kGreeting,
+    kReady,
+    kAsking,
+  };
   static constexpr int kBatchesMax = 2;
   static constexpr size_t kInputBytes = size_t{64} * 1024;
 
@@ -105,6 +113,8 @@ class Connection {
   // connection_setup.cc
   void Connect(Clock::time_point now);
   void ConnectTo(Clock::time_point now);
+  void OnNoSocket(int error, Clock::time_point now);
+  void TryToConnect(Clock::time_point now);
   void OnConnectEnded(Clock::time_point now);
   void OnConnected(Clock::time_point now);
   void OnAddressFailed(const absl::Status& why, Clock::time_point now);
@@ -171,6 +181,7 @@ class Connection {
   Dialect dialect_ = Dialect::kText;
   Clock::time_point connect_deadline_;
   Clock::time_point address_deadline_;  // when the next one has its turn
+  Clock::time_point next_try_;          // of this one, in kAwaitingRoom
   Clock::time_point last_progress_;
   Clock::time_point last_flush_;  // while it is being made
   bool resumes_ = false;          // it is being made for the first who waits for it again
