@@ -21,6 +21,8 @@ constexpr double kCrowdLasts = 0.998;
 constexpr double kBatchOfCrowd = 0.66;
 // Above it is cheaper to ask first which connections have something.
 constexpr size_t kReceivesUnasked = 2;
+// Between one who drives and the next; longer is a time in which nobody does.
+constexpr std::chrono::milliseconds kHandedOver{1};
 
 }  // namespace
 
@@ -34,7 +36,7 @@ absl::StatusOr<std::unique_ptr<Channel>> Channel::Make(
     channel->connections_.back()->set_receives_waiting();
   }
   MutexLock lock(&channel->mutex_);
-  channel->window_open_.resize(servers.size());
+  channel->is_quick_.resize(servers.size());
   return channel;
 }
 
@@ -56,7 +58,7 @@ void Channel::Run(Call& call, Clock::time_point deadline) {
       Part& part = call.parts[call.submitted];
       call.Ref();
       inbox_.push_back(&part);
-      if (polling_ && !woken_ && window_open_[part.server]) wake = woken_ = true;
+      if (polling_ && !woken_ && is_quick_[part.server]) wake = woken_ = true;
     }
     const bool others_look = awake && awake_ > 0;
     const bool batch_is_full = static_cast<double>(inbox_.size()) >= crowd_ * kBatchOfCrowd;
@@ -174,7 +176,17 @@ void Channel::Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::tim
   HandOver();
 }
 
+// The time to connect is that in which somebody drives, or waits for whoever will.
+void Channel::Resume(Clock::time_point now) {
+  const Clock::duration gap = now - driven_until_;
+  if (gap <= Clock::duration::zero()) return;
+  driven_until_ = now;
+  if (gap <= kHandedOver) return;
+  for (const auto& connection : connections_) connection->StandStill(gap);
+}
+
 void Channel::TakeInbox(Clock::time_point now) {
+  Resume(now);
   Connection::Received received;
   Connection* from = nullptr;
   {
@@ -293,7 +305,7 @@ bool Channel::BeginPolling() {
   polling_ = true;
   woken_ = false;
   for (size_t i = 0; i < connections_.size(); ++i) {
-    window_open_[i] = connections_[i]->window_open();
+    is_quick_[i] = connections_[i]->is_quick();
   }
   return true;
 }
@@ -352,6 +364,7 @@ void Channel::ReceiveWhatIsThere(Clock::time_point now) {
 }
 
 void Channel::EndOverdue(Clock::time_point now) {
+  driven_until_ = now;
   for (const auto& connection : connections_) {
     if (now >= connection->deadline()) connection->OnDeadline(now);
   }

@@ -57,6 +57,7 @@ class Channel {
   void Lead(Call& call, Waiter& waiter, Clock::time_point now, Clock::time_point deadline,
             bool for_good) ABSL_LOCKS_EXCLUDED(mutex_);
   void HandOver() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Resume(Clock::time_point now);
   void TakeInbox(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
   bool BeginPolling() ABSL_LOCKS_EXCLUDED(mutex_);
   void Poll(Clock::time_point now, Clock::time_point deadline) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -88,6 +89,7 @@ class Channel {
 
   // The leader's alone.
   std::vector<std::unique_ptr<Connection>> connections_;
+  Clock::time_point driven_until_;
   std::vector<Part*> taken_;
   std::vector<Call*> finished_;
   std::vector<Waiter*> to_summon_;
@@ -96,9 +98,9 @@ class Channel {
 
   Mutex mutex_;
   bool led_ ABSL_GUARDED_BY(mutex_) = false;
-  bool polling_ ABSL_GUARDED_BY(mutex_) = false;           // the leader sleeps, or is about to
-  bool woken_ ABSL_GUARDED_BY(mutex_) = false;             // and was told not to
-  std::vector<bool> window_open_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
+  bool polling_ ABSL_GUARDED_BY(mutex_) = false;        // the leader sleeps, or is about to
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;          // and was told not to
+  std::vector<bool> is_quick_ ABSL_GUARDED_BY(mutex_);  // by server, as of when polling began
   std::vector<Part*> inbox_ ABSL_GUARDED_BY(mutex_);
   std::vector<Waiter*> waiting_ ABSL_GUARDED_BY(mutex_);
   size_t awake_ ABSL_GUARDED_BY(mutex_) = 0;  // of `waiting_`

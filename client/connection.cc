@@ -161,20 +161,20 @@ bool Connection::BrokeWhileIdle() const {
 void Connection::Flush(Clock::time_point now) {
   if (queue_.empty() && sending_.empty()) return;
   if (state_ == State::kClosed) Connect(now);
-  if (state_ != State::kReady) return CountTime(now);
   // An answer that nobody waited for may be there, and the connection's end behind it.
-  if (!pending_.empty() && !receiving_ && now - last_progress_ > kUnattended) {
+  if (state_ == State::kReady && !pending_.empty() && !receiving_ &&
+      now - last_progress_ > kUnattended) {
     Read(now);
+    if (state_ == State::kReady && is_overdue(now)) EndOverdue(now);
     if (state_ != State::kReady) return Flush(now);
   }
   // A pause is for connections that were there before it, too.
-  if (!queue_.empty() && server_->troubled() && !admitted_) {
-    const absl::Status status = server_->Admit(now);
-    if (!status.ok()) FailQueue(status, Ending::kLeftAlone, now);
-    admitted_ = status.ok();
-  }
+  if (!queue_.empty() && server_->troubled()) HoldBack(now);
+  if (state_ != State::kReady) return;
+  // What was just made for those who are queued is believed, or it might be made without end.
+  const bool is_new = std::exchange(is_new_, false);
   if (!queue_.empty() && window_open()) {
-    if (pending_.empty() && proven_ && BrokeWhileIdle()) {
+    if (pending_.empty() && !is_new && BrokeWhileIdle()) {
       // The server was restarted, or dropped idle clients: nothing is lost.
       Close();
       return Flush(now);
@@ -186,22 +186,46 @@ void Connection::Flush(Clock::time_point now) {
   if (state_ == State::kReady && pending_.empty() && !queue_.empty()) Flush(now);
 }
 
-bool Connection::NobodyWaits() const {
-  return std::all_of(queue_.begin(), queue_.end(), [](const Part* part) {
-    return part->call->abandoned.load(std::memory_order_relaxed);
-  });
+// The answer never came, and nobody was there to see that. Who asks now has not waited for it, and
+// goes on with another connection.
+void Connection::EndOverdue(Clock::time_point now) {
+  std::deque<Part*> queue;
+  queue.swap(queue_);
+  OnDeadline(now);
+  queue.swap(queue_);
 }
 
-// Where callers drive it nobody may, when those have gone who waited for it to be made. Its time
-// stands still then: not the server was late, but they.
-void Connection::CountTime(Clock::time_point now) {
-  if (std::exchange(resumes_, false)) {
-    const Clock::duration gap = now - last_flush_;
-    connect_deadline_ += gap;
-    address_deadline_ += gap;
-    last_progress_ += gap;
+// Whose request is, or would be, the trial: the first one's that is still waited for. Null: there
+// is nobody.
+const Call* Connection::TrialCall() const {
+  if (trial_begun_ && !pending_.empty()) return pending_.back().part->call;
+  for (const Part* part : queue_) {
+    if (!part->call->abandoned.load(std::memory_order_relaxed)) return part->call;
   }
-  last_flush_ = now;
+  return nullptr;
+}
+
+// Of what is queued for a server in trouble only its trial goes on. Others are refused at once,
+// instead of waiting with it.
+void Connection::HoldBack(Clock::time_point now) {
+  const bool is_mine = server_->IsUnderWay(trial_, now);
+  if (!is_mine) trial_begun_ = false;
+  const Call* const trial = TrialCall();
+  if (trial == nullptr) return FailQueue(CallTimedOut(), Ending::kCancelled, now);
+  if (!is_mine) {
+    const absl::StatusOr<ServerState::Trial> admitted = server_->Admit(now);
+    if (!admitted.ok()) return FailQueue(admitted.status(), Ending::kLeftAlone, now);
+    trial_ = *admitted;
+    if (trial_ == ServerState::kNoTrial) return;  // it is well again
+  }
+  const auto others = std::stable_partition(
+      queue_.begin(), queue_.end(), [trial](const Part* part) { return part->call == trial; });
+  if (others == queue_.end()) return;
+  const absl::Status refusal = server_->Refusal();
+  if (refusal.ok()) return;
+  std::for_each(others, queue_.end(),
+                [&](Part* part) { Finish(part, refusal, Ending::kLeftAlone, now); });
+  queue_.erase(others, queue_.end());
 }
 
 void Connection::StartBatch(Clock::time_point now) {
@@ -245,6 +269,7 @@ void Connection::StartBatch(Clock::time_point now) {
   if (sending_.empty()) return;
   pending_.back().ends_batch = true;
   ++batches_;
+  trial_begun_ = true;
   if (was_idle) last_progress_ = now;
 }
 
@@ -415,7 +440,6 @@ void Connection::FinishFront(Clock::time_point now) {
 void Connection::HasAnswered(Clock::time_point now) {
   if (proven_ && !server_->troubled()) return;
   proven_ = true;
-  admitted_ = false;
   server_->Succeeded(now);
 }
 
@@ -426,7 +450,6 @@ void Connection::Close() {
   tls_.reset();  // says goodbye
   input_held_ = false;
   awaits_in_receive_ = false;
-  admitted_ = false;
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   counters_->up.store(false, std::memory_order_relaxed);

@@ -37,9 +37,13 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   /// Takes a part, and with it the caller's reference to its call.
-  void Submit(Part* part) {
-    if (receives_waiting_ && is_being_made()) resumes_ = resumes_ || NobodyWaits();
-    queue_.push_back(part);
+  void Submit(Part* part) { queue_.push_back(part); }
+  /// Nobody drove it for so long. Of one that is being made not the server was late then.
+  void StandStill(Clock::duration gap) {
+    if (state_ == State::kReady || state_ == State::kClosed) return;
+    connect_deadline_ += gap;
+    address_deadline_ += gap;
+    last_progress_ += gap;
   }
   /// Sends or connects as far as it goes. Call it after Submit, and after OnEvents.
   void Flush(Clock::time_point now);
@@ -78,8 +82,8 @@ class Connection {
   };
   void EndReceive(const Received& received, Clock::time_point now);
 
-  /// A part submitted now would leave at once.
-  bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
+  /// A part submitted now would leave at once, or be refused.
+  bool is_quick() const { return window_open() || server_->troubled(); }
 
   /// Ends everything that was submitted, as cancelled.
   void Cancel();
@@ -133,6 +137,13 @@ class Connection {
   bool Overrule(Part* part, Dialect dialect, Clock::time_point now);
 
   // connection.cc
+  bool window_open() const { return batches_ < kBatchesMax && sending_.empty(); }
+  bool is_overdue(Clock::time_point now) const {
+    return !pending_.empty() && now - last_progress_ >= request_timeout_;
+  }
+  void EndOverdue(Clock::time_point now);
+  const Call* TrialCall() const;
+  void HoldBack(Clock::time_point now);
   ssize_t Receive(char* to, size_t bytes);
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
@@ -144,9 +155,6 @@ class Connection {
   bool Parse(Clock::time_point now);
   void FinishFront(Clock::time_point now);
   void HasAnswered(Clock::time_point now);
-  bool is_being_made() const { return state_ != State::kReady && state_ != State::kClosed; }
-  bool NobodyWaits() const;
-  void CountTime(Clock::time_point now);
   void Finish(Part* part, const absl::Status& status, Ending ending, Clock::time_point now);
   void OnClosedByPeer(Clock::time_point now);
   void Close();
@@ -172,6 +180,7 @@ class Connection {
   size_t address_ = 0;                // which of them is being tried
   bool was_up_ = false;               // some time before
   bool proven_ = false;               // it has answered something since it was made
+  bool is_new_ = false;               // made for what is queued, and not flushed yet
   // After a peer that hung up on a question, for the connection that is made over it.
   bool ask_version_ = true;
   bool gave_up_limit_ = false;
@@ -183,9 +192,9 @@ class Connection {
   Clock::time_point address_deadline_;  // when the next one has its turn
   Clock::time_point next_try_;          // of this one, in kAwaitingRoom
   Clock::time_point last_progress_;
-  Clock::time_point last_flush_;  // while it is being made
-  bool resumes_ = false;          // it is being made for the first who waits for it again
-  bool admitted_ = false;         // while its server is in trouble: this is the trial
+  // While its server is in trouble: the last trial that was this connection's.
+  ServerState::Trial trial_ = ServerState::kNoTrial;
+  bool trial_begun_ = false;  // it was sent, and is the last of pending_
 
   std::deque<Part*> queue_;      // not begun
   std::deque<Unsent> sending_;   // begun: what of it the socket has not taken

@@ -72,8 +72,9 @@ std::string SaslPlain(const std::string& username, const std::string& password) 
 }  // namespace
 
 void Connection::Connect(Clock::time_point now) {
-  if (absl::Status status = server_->Admit(now); !status.ok()) {
-    return FailQueue(status, Ending::kLeftAlone, now);
+  if (server_->troubled() || server_->server().down) {
+    HoldBack(now);
+    if (queue_.empty()) return;
   }
   absl::StatusOr<AddressBook::Addresses> addresses = server_->addresses().Get();
   // A name that does not resolve is a server that is down.
@@ -82,7 +83,6 @@ void Connection::Connect(Clock::time_point now) {
     server_->Failed(addresses.status(), now);
     return FailQueue(addresses.status(), Ending::kNoConnection, now);
   }
-  admitted_ = true;
   addresses_ = *std::move(addresses);
   ask_version_ = true;
   gave_up_limit_ = false;
@@ -277,6 +277,7 @@ void Connection::Ready() {
     address_ = 0;
   }
   state_ = State::kReady;
+  is_new_ = !queue_.empty();
   awaits_in_receive_ = receives_waiting_ && tls_ == nullptr && WaitInReceive(fd_);
   counters_->made.Add(1);
   if (was_up_) counters_->replaced.Add(1);

@@ -43,16 +43,26 @@ ServerState::ServerState(Server server, const ClientOptions& options, const TlsC
   if (options.auth == ClientOptions::Auth::kSaslPlain) dialect_ = Dialect::kBinary;
 }
 
-absl::Status ServerState::Admit(Clock::time_point now) {
+absl::StatusOr<ServerState::Trial> ServerState::Admit(Clock::time_point now) {
   if (server_.down) return absl::UnavailableError(address_ + " is marked down");
-  if (standing(now) == Standing::kWell) return absl::OkStatus();
+  if (!troubled()) return kNoTrial;
   if (!addresses_.known()) addresses_.LookUpAgain(now);  // for when it is tried
   absl::MutexLock lock(&mutex_);
+  if (!troubled()) return kNoTrial;  // it has answered in this very moment
   if (std::exchange(claimed_, false)) {
     avoided_until_.store((now + trial_max_).time_since_epoch().count(), std::memory_order_relaxed);
-    return absl::OkStatus();
+  } else if (!BeginTrial(trial_max_, now)) {
+    return RefusalLocked();
   }
-  if (BeginTrial(trial_max_, now)) return absl::OkStatus();
+  return avoided_until_.load(std::memory_order_relaxed);
+}
+
+absl::Status ServerState::Refusal() {
+  absl::MutexLock lock(&mutex_);
+  return troubled() ? RefusalLocked() : absl::OkStatus();
+}
+
+absl::Status ServerState::RefusalLocked() const {
   return absl::UnavailableError(
       address_ +
       (on_trial_ ? " is being tried again after: " : " is left alone for a while after: ") +

@@ -13,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "cairn/options.h"
 #include "client/address_book.h"
@@ -42,9 +43,19 @@ class ServerState {
   /// Where it is. A failure has its name looked up again.
   AddressBook& addresses() { return addresses_; }
 
-  /// Whether it may be asked now, which after a pause is one trial for one asker. Otherwise
-  /// Unavailable, with the last failure in the message.
-  absl::Status Admit(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
+  /// A trial, told from others by when it ends.
+  using Trial = Clock::rep;
+  static constexpr Trial kNoTrial = 0;
+  /// Whether it may be asked now, which after a pause is one trial for one asker; kNoTrial while it
+  /// is well. Otherwise Unavailable, with the last failure in the message.
+  absl::StatusOr<Trial> Admit(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
+  /// Whether `trial` is under way: it has not ended in one way or another, nor lasted too long.
+  bool IsUnderWay(Trial trial, Clock::time_point now) const {
+    return trial != kNoTrial && trial == avoided_until_.load(std::memory_order_relaxed) &&
+           now.time_since_epoch().count() < trial;
+  }
+  /// What is told to those whose request is not the trial under way; ok: it is well again.
+  absl::Status Refusal() ABSL_LOCKS_EXCLUDED(mutex_);
   /// It has answered.
   void Succeeded(Clock::time_point now);
   /// Counts; true when this begins a pause.
@@ -93,6 +104,7 @@ class ServerState {
   void ForgetLimit() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  absl::Status RefusalLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool BeginTrial(Clock::duration lasts, Clock::time_point now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool LimitIsBelieved();

@@ -71,7 +71,7 @@ TEST_CASE("a server is left alone after so many failures in a row", "[client]") 
   CHECK(server.standing() == Standing::kLeftAlone);
   CHECK(server.troubled == 1);
   CHECK(server.state.troubled());
-  const absl::Status refused = server.state.Admit(server.now);
+  const absl::Status refused = server.state.Admit(server.now).status();
   CHECK(absl::IsUnavailable(refused));
   CHECK_THAT(std::string(refused.message()),
              Catch::Matchers::ContainsSubstring("left alone for a while after: it broke"));
@@ -139,7 +139,7 @@ TEST_CASE("after a pause one at a time tries", "[client]") {
   server.Pass(seconds(1));
   CHECK(server.Admits());
   CHECK(server.standing() == Standing::kLeftAlone);
-  const absl::Status refused = server.state.Admit(server.now);
+  const absl::Status refused = server.state.Admit(server.now).status();
   CHECK_THAT(std::string(refused.message()),
              Catch::Matchers::ContainsSubstring("being tried again after: it broke"));
   // Of this one nothing is heard.
@@ -149,9 +149,39 @@ TEST_CASE("after a pause one at a time tries", "[client]") {
   CHECK(server.standing() == Standing::kTrialDue);
   CHECK(server.Admits());
   CHECK_FALSE(server.Admits());
+  CHECK(absl::IsUnavailable(server.state.Refusal()));
   server.state.Succeeded(server.now);
+  CHECK(server.state.Refusal().ok());
   CHECK(server.Admits());
   CHECK(server.Admits());
+}
+
+TEST_CASE("a trial is under way until it ends, in whatever way", "[client]") {
+  Watched server;
+  const auto is_under_way = [&](ServerState::Trial trial) {
+    return server.state.IsUnderWay(trial, server.now);
+  };
+  CHECK(server.state.Admit(server.now).value() == ServerState::kNoTrial);
+  CHECK_FALSE(is_under_way(ServerState::kNoTrial));
+  server.FailOften();
+  server.Pass(seconds(1));
+  const ServerState::Trial silent = server.state.Admit(server.now).value();
+  server.Pass(kTrial - milliseconds(1));
+  CHECK(is_under_way(silent));
+  server.Pass(milliseconds(1));
+  CHECK_FALSE(is_under_way(silent));
+  const ServerState::Trial failed = server.state.Admit(server.now).value();
+  CHECK(is_under_way(failed));
+  CHECK_FALSE(is_under_way(silent));
+  CHECK(server.Fails());
+  CHECK_FALSE(is_under_way(failed));
+  server.Pass(seconds(2));
+  CHECK(server.state.ClaimTrial(server.now));
+  const ServerState::Trial claimed = server.state.Admit(server.now).value();
+  server.Pass(milliseconds(60));  // longer than a claim lasts
+  CHECK(is_under_way(claimed));
+  server.state.Succeeded(server.now);
+  CHECK_FALSE(is_under_way(claimed));
 }
 
 TEST_CASE("a claim of which nothing comes keeps others away for a moment only", "[client]") {

@@ -117,24 +117,116 @@ TEST_CASE("of a server that is left alone no connection waits for an answer", "[
 
 TEST_CASE("the time to connect stands still while nobody waits for it", "[client]") {
   Signal left;
+  std::string key;
   ScriptedPeer slow([&](Conversation& client, int) {
     client.Line();
     left.Await();
     client.Send("VERSION 1.6.45\r\n");
     client.Expect("mn");
     client.Send("MN\r\n");
-    while (!client.Line().empty()) client.Send("VALUE key 0 5\r\nvalue\r\nEND\r\n");
+    while (!client.Line().empty()) client.Send("VALUE " + key + " 0 5\r\nvalue\r\nEND\r\n");
+  });
+  ScriptedPeer quick([](Conversation& client, int) {
+    client.Line();
+    client.Send("VERSION 1.4.5\r\n");
+    while (!client.Line().empty()) client.Send("END\r\n");
   });
   ClientOptions options = PatientOptions(slow.server());
+  options.servers.push_back(quick.server());
   options.max_fails = 1;
   options.connect_timeout = absl::Seconds(1);
   const auto client = Connect(options);
-  CHECK(absl::IsDeadlineExceeded(client->Get("key", {.timeout = absl::Milliseconds(20)}).status()));
+  key = KeyOn(*client, 0);
+  const std::string other = KeyOn(*client, 1);
+  CHECK(client->Get(other).ok());
+  CHECK(absl::IsDeadlineExceeded(client->Get(key, {.timeout = absl::Milliseconds(20)}).status()));
   left.Give();
   // Nothing to await but time itself.
   std::this_thread::sleep_for(std::chrono::milliseconds(1200));
-  CHECK(client->Get("key").value() == "value");
+  const bool another_is_asked_first = GENERATE(false, true);
+  if (another_is_asked_first) CHECK(client->Get(other).ok());
+  CHECK(client->Get(key).value() == "value");
   CHECK(slow.connections() == 1);
+}
+
+TEST_CASE("a server's trial keeps nobody waiting but who asked", "[client]") {
+  const bool greets = GENERATE(false, true);
+  const bool on_loop = GENERATE(false, true);
+  Signal tried;
+  Signal refused;
+  ScriptedPeer peer([&](Conversation& client, int number) {
+    client.Line();
+    client.Line();
+    if (number == 0) return;
+    if (!greets) {
+      tried.Give();
+      refused.Await();
+    }
+    client.Send("STORED\r\n");
+    while (!client.Line().empty()) {
+      tried.Give();
+      refused.Await();
+      client.Send("END\r\n");
+    }
+  });
+  ClientOptions options = TextOptions(peer.server());
+  options.username = "name";
+  options.password = "password";
+  options.max_fails = 1;
+  options.fail_timeout = absl::Milliseconds(1);
+  const auto client = Connect(options);
+  const auto get = [&] {
+    return (on_loop ? Wait(client->Async().Get("key")) : client->Get("key")).status();
+  };
+  CHECK(absl::IsUnavailable(client->Get("key").status()));
+  while (client->Stats()[0].state != ServerStatistics::State::kTrialDue) {
+    std::this_thread::yield();
+  }
+  absl::Status said;
+  std::thread trial([&] { said = get(); });
+  CHECK(tried.Await());
+  CHECK_THAT(std::string(get().message()),
+             Catch::Matchers::ContainsSubstring("is being tried again"));
+  refused.Give();
+  trial.join();
+  CHECK(said.ok());
+  CHECK(get().ok());
+  CHECK(peer.connections() == 2);
+}
+
+TEST_CASE("nor does a trial that its server does not read", "[client]") {
+  const std::string large(size_t{48} << 20, 'x');  // more than sockets hold
+  Signal tried;
+  Signal refused;
+  ScriptedPeer peer([&](Conversation& client, int number) {
+    const std::string line = client.Line();
+    if (number == 0 || number == 2) return;  // it hangs up on the question for its limit
+    if (number == 3) {
+      tried.Give();
+      refused.Await();
+    }
+    client.Skip((number == 3 ? large.size() : 2000) + 2);
+    client.Send("STORED\r\n");
+    client.Line();
+  });
+  ClientOptions options = TextOptions(peer.server());
+  options.value_bytes_max = large.size();
+  options.max_fails = 1;
+  options.fail_timeout = absl::Milliseconds(1);
+  const auto client = Connect(options);
+  CHECK(client->Set("key", large.substr(0, 2000)).ok());
+  CHECK(absl::IsUnavailable(client->Get("key").status()));
+  while (client->Stats()[0].state != ServerStatistics::State::kTrialDue) {
+    std::this_thread::yield();
+  }
+  absl::Status said;
+  std::thread trial([&] { said = client->Set("key", large); });
+  CHECK(tried.Await());
+  CHECK_THAT(std::string(client->Get("key").status().message()),
+             Catch::Matchers::ContainsSubstring("is being tried again"));
+  refused.Give();
+  trial.join();
+  CHECK(said.ok());
 }
 
 TEST_CASE("a connection that ended behind an answer nobody waited for is made anew", "[client]") {
