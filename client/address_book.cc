@@ -162,6 +162,11 @@ absl::StatusOr<AddressBook::Addresses> AddressBook::Get() const {
   return Detached(state_->failure);
 }
 
+bool AddressBook::known() const {
+  absl::MutexLock lock(&state_->mutex);
+  return state_->addresses != nullptr;
+}
+
 void AddressBook::Worked(const SocketAddress& address) {
   absl::MutexLock lock(&state_->mutex);
   if (state_->addresses == nullptr) return;

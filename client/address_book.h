@@ -39,6 +39,8 @@ class AddressBook {
 
   /// What was found last, in the order in which it is to be tried; an error when nothing ever was.
   absl::StatusOr<Addresses> Get() const;
+  /// Whether there is something to try.
+  bool known() const;
   /// This one answers: it is tried first from now on.
   void Worked(const SocketAddress& address);
 

@@ -10,7 +10,18 @@ constexpr size_t kCredentialBytesMax = 255;
 // What stands in for leases has a hashed key of 46 bytes.
 constexpr size_t kKeyPrefixBytesMax = 200;
 
+absl::Status CheckServers(const std::vector<Server>& servers) {
+  for (size_t i = 0; i < servers.size(); ++i) {
+    const Server& server = servers[i];
+    if (!server.host.empty() && (server.port != 0 || server.IsUnixSocket())) continue;
+    return absl::InvalidArgumentError("servers[" + std::to_string(i) + "], \"" + server.Address() +
+                                      "\", has no " + (server.host.empty() ? "host" : "port"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckOptions(const ClientOptions& options) {
+  if (absl::Status status = CheckServers(options.servers); !status.ok()) return status;
   // A prefix is part of keys, and has to leave room for them.
   if (!options.key_prefix.empty()) {
     if (absl::Status status = CheckKey("", options.key_prefix); !status.ok()) {

@@ -91,6 +91,7 @@ void Connection::FailQueue(const absl::Status& why, Ending ending, Clock::time_p
 short Connection::interest() const {
   switch (state_) {
     case State::kClosed:
+    case State::kAwaitingRoom:
       return 0;
     case State::kConnecting:
       return POLLOUT;
@@ -113,6 +114,8 @@ Clock::time_point Connection::deadline() const {
   switch (state_) {
     case State::kClosed:
       break;
+    case State::kAwaitingRoom:
+      return std::min(next_try_, address_deadline_);
     case State::kConnecting:
     case State::kHandshaking:
     case State::kGreeting:
@@ -128,6 +131,7 @@ Clock::time_point Connection::deadline() const {
 
 void Connection::OnDeadline(Clock::time_point now) {
   if (input_held_) return OnEvents(now);
+  if (state_ == State::kAwaitingRoom && now < address_deadline_) return TryToConnect(now);
   if (state_ == State::kAsking) server_->FailLimitQuestion(now);
   if (state_ == State::kReady || state_ == State::kAsking) {
     counters_->request_timeouts.Add(1);
@@ -313,6 +317,7 @@ void Connection::Write(Clock::time_point now) {
 void Connection::OnEvents(Clock::time_point now) {
   switch (state_) {
     case State::kClosed:
+    case State::kAwaitingRoom:
       return;
     case State::kConnecting:
       return OnConnectEnded(now);
@@ -459,21 +464,22 @@ void Connection::OnClosedByPeer(Clock::time_point now) {
       tls_ == nullptr || tls_->error().empty() ? "" : " (" + tls_->error() + ")";
   const bool front_begun = reading_ && !reader_.untouched();
   std::deque<Part*> again;
-  if (proven_) {
-    for (size_t i = front_begun ? 1 : 0; i < pending_.size(); ++i) {
-      Part* const part = pending_[i].part;
-      if (part->is_read && !part->sent_again) again.push_back(part);
+  std::deque<Pending> lost;
+  bool may_be_asked_again = proven_ && !front_begun;
+  for (const Pending& pending : pending_) {
+    Part* const part = pending.part;
+    if (may_be_asked_again && part->is_read && !part->sent_again) {
+      part->sent_again = true;
+      again.push_back(part);
+    } else {
+      lost.push_back(pending);
     }
+    may_be_asked_again = proven_;  // those behind the front were not begun
   }
-  const auto is_kept = [&](const Pending& pending) {
-    return std::find(again.begin(), again.end(), pending.part) != again.end();
-  };
   if (!again.empty()) {
-    for (Part* part : again) part->sent_again = true;
     counters_->sent_again.Add(again.size());
-    const bool front_kept = is_kept(pending_.front());
-    std::erase_if(pending_, is_kept);
-    if (front_kept) reading_ = false;
+    if (again.front() == pending_.front().part) reading_ = false;
+    pending_.swap(lost);
     if (pending_.empty()) {
       Close();
       sending_.clear();

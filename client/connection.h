@@ -93,7 +93,15 @@ class Connection {
   std::vector<Call*>& finished() { return finished_; }
 
  private:
-  enum class State : uint8_t { kClosed, kConnecting, kHandshaking, kGreeting, kReady, kAsking };
+  enum class State : uint8_t {
+    kClosed,
+    kAwaitingRoom,  // to connect, at a UNIX socket
+    kConnecting,
+    kHandshaking,
+    kGreeting,
+    kReady,
+    kAsking,
+  };
   static constexpr int kBatchesMax = 2;
   static constexpr size_t kInputBytes = size_t{64} * 1024;
 
@@ -109,6 +117,8 @@ class Connection {
   // connection_setup.cc
   void Connect(Clock::time_point now);
   void ConnectTo(Clock::time_point now);
+  void OnNoSocket(int error, Clock::time_point now);
+  void TryToConnect(Clock::time_point now);
   void OnConnectEnded(Clock::time_point now);
   void OnConnected(Clock::time_point now);
   void OnAddressFailed(const absl::Status& why, Clock::time_point now);
@@ -180,6 +190,7 @@ class Connection {
   Dialect dialect_ = Dialect::kText;
   Clock::time_point connect_deadline_;
   Clock::time_point address_deadline_;  // when the next one has its turn
+  Clock::time_point next_try_;          // of this one, in kAwaitingRoom
   Clock::time_point last_progress_;
   // While its server is in trouble: the last trial that was this connection's.
   ServerState::Trial trial_ = ServerState::kNoTrial;

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -18,6 +19,9 @@
 
 namespace cairn {
 namespace {
+
+// Of connecting to a UNIX socket.
+constexpr std::chrono::milliseconds kBetweenTries{2};
 
 std::string ErrorText(int error) { return std::generic_category().message(error); }
 
@@ -92,18 +96,38 @@ void Connection::ConnectTo(Clock::time_point now) {
   const auto addresses_left = static_cast<Clock::rep>(addresses_->size() - address_);
   address_deadline_ = now + (connect_deadline_ - now) / addresses_left;
   fd_ = socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd_ < 0) {
-    return Break(absl::UnavailableError("no socket: " + ErrorText(errno)), now);
-  }
+  if (fd_ < 0) return OnNoSocket(errno, now);
   if (address.bytes.ss_family != AF_UNIX) {
     const int on = 1;
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
   }
-  state_ = State::kConnecting;
+  TryToConnect(now);
+}
+
+// A lack of this process or host says nothing of the server. That there are no sockets of a family,
+// as where IPv6 is off, says nothing of the other addresses.
+void Connection::OnNoSocket(int error, Clock::time_point now) {
+  const absl::Status why = absl::UnavailableError("no socket: " + ErrorText(error));
+  const bool lacking = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+  if (!lacking) return OnAddressFailed(why, now);
+  counters_->failed.Add(1);
+  FailQueue(About(why), Ending::kNoConnection, now);
+}
+
+void Connection::TryToConnect(Clock::time_point now) {
+  const SocketAddress& address = (*addresses_)[address_];
   const auto* const raw = reinterpret_cast<const sockaddr*>(&address.bytes);
   if (connect(fd_, raw, address.size) == 0) return OnConnected(now);
-  if (errno != EINPROGRESS) OnAddressFailed(CannotConnect(errno), now);
+  if (errno == EINPROGRESS) {
+    state_ = State::kConnecting;
+  } else if (errno == EAGAIN && address.bytes.ss_family == AF_UNIX) {
+    // More wait to be accepted than may: no event will tell when there is room again.
+    state_ = State::kAwaitingRoom;
+    next_try_ = now + kBetweenTries;
+  } else {
+    OnAddressFailed(CannotConnect(errno), now);
+  }
 }
 
 // The next one has its turn, if there is one.

@@ -46,7 +46,7 @@ ServerState::ServerState(Server server, const ClientOptions& options, const TlsC
 absl::StatusOr<ServerState::Trial> ServerState::Admit(Clock::time_point now) {
   if (server_.down) return absl::UnavailableError(address_ + " is marked down");
   if (!troubled()) return kNoTrial;
-  if (!addresses_.Get().ok()) addresses_.LookUpAgain(now);  // for when it is tried
+  if (!addresses_.known()) addresses_.LookUpAgain(now);  // for when it is tried
   absl::MutexLock lock(&mutex_);
   if (!troubled()) return kNoTrial;  // it has answered in this very moment
   if (std::exchange(claimed_, false)) {
@@ -73,12 +73,15 @@ absl::Status ServerState::RefusalLocked() const {
 // trial of which nothing is heard ends by itself.
 bool ServerState::BeginTrial(Clock::duration lasts, Clock::time_point now) {
   if (standing(now) != Standing::kTrialDue) return false;
+  // Without an address there is nothing to try: it is looked up until there is one.
+  if (!addresses_.known()) return false;
   on_trial_ = true;
   avoided_until_.store((now + lasts).time_since_epoch().count(), std::memory_order_relaxed);
   return true;
 }
 
 bool ServerState::ClaimTrial(Clock::time_point now) {
+  if (!addresses_.known()) addresses_.LookUpAgain(now);
   absl::MutexLock lock(&mutex_);
   if (standing(now) == Standing::kWell) return true;
   // Not to be taken from another one, who has not been admitted yet.

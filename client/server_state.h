@@ -73,7 +73,8 @@ class ServerState {
   }
   bool troubled() const { return avoided_until_.load(std::memory_order_relaxed) != 0; }
   /// True for one asker, who has then to send it a request. Of who does not, soon, others are not
-  /// kept from trying.
+  /// kept from trying. A server whose name did not resolve is looked up first, and its trial is due
+  /// until there is an address.
   bool ClaimTrial(Clock::time_point now) ABSL_LOCKS_EXCLUDED(mutex_);
 
   CounterSet& counters() { return counters_; }

@@ -205,6 +205,58 @@ TEST_CASE("a server that fails an asynchronous call fails it as it fails one tha
       absl::IsUnavailable(Wait(Connect(OptionsFor({cut.server()}))->Async().Get("key")).status()));
 }
 
+TEST_CASE("the loop goes on when a server closes with very much under way", "[client]") {
+#ifdef CAIRN_SANITIZED
+  constexpr int kCalls = 20'000;
+#else
+  constexpr int kCalls = 400'000;
+#endif
+  constexpr int kWriteEvery = 4;
+  constexpr int kLines = kCalls + kCalls / kWriteEvery;  // a write has two
+  ScriptedPeer peer([](Conversation& conversation, int number) {
+    conversation.Line();
+    conversation.Send("END\r\n");
+    if (number == 0) {
+      for (int i = 0; i < kLines; ++i) conversation.Line();
+      return;
+    }
+    while (!conversation.Line().empty()) conversation.Send("END\r\n");
+  });
+  ClientOptions options = OptionsFor({peer.server()});
+  // Far more than it takes to go through them once, and far less than for each of them.
+  options.call_timeout = absl::Seconds(20);
+  const auto client = Connect(options);
+  AsyncClient& async = client->Async();
+  // The loop's own, until all are over.
+  int read = 0;
+  int lost = 0;
+  int over = 0;
+  std::promise<void> all_over;
+  const auto end = [&] {
+    if (++over == kCalls) all_over.set_value();
+  };
+  async.Get("key").Then([&](const auto&) {
+    for (int i = 0; i < kCalls; ++i) {
+      if (i % kWriteEvery == 1) {
+        async.Set("key", "value").Then([&](const absl::Status& status) {
+          if (absl::IsUnavailable(status)) ++lost;
+          end();
+        });
+        continue;
+      }
+      async.Get("key").Then([&](const auto& value) {
+        if (value.ok() && !value->has_value()) ++read;
+        end();
+      });
+    }
+  });
+  all_over.get_future().wait();
+  CHECK(lost == kCalls / kWriteEvery);
+  CHECK(read == kCalls - lost);
+  CHECK(client->Stats().at(0).requests_sent_again == static_cast<uint64_t>(read));
+  CHECK(peer.connections() == 2);
+}
+
 TEST_CASE("the end of an idle connection is noticed, and so is what comes unasked", "[client]") {
   const std::string unasked = GENERATE("", "VALUE key 0 5\r\nwrong\r\nEND\r\n");
   std::atomic<bool> over{false};

@@ -474,4 +474,29 @@ TEST_CASE("options that contradict themselves are refused", "[client]") {
   CHECK(absl::IsInvalidArgument(Client::Make(options).status()));
 }
 
+TEST_CASE("servers without a host or a port are refused by name", "[client]") {
+  Server good;
+  good.host = "127.0.0.1";
+  Server bad = good;
+  std::string says;
+  SECTION("no host") {
+    bad.host.clear();
+    says = R"(servers[1], ":11211", has no host)";
+  }
+  SECTION("no port") {
+    bad.port = 0;
+    says = R"(servers[1], "127.0.0.1:0", has no port)";
+  }
+  const absl::Status refused = Client::Make(OptionsFor({good, bad})).status();
+  CHECK(absl::IsInvalidArgument(refused));
+  CHECK(std::string(refused.message()) == says);
+}
+
+TEST_CASE("a server at a UNIX socket needs no port", "[client]") {
+  Server server;
+  server.host = "/nowhere/socket";
+  server.port = 0;
+  CHECK(Client::Make(OptionsFor({server})).ok());
+}
+
 }  // namespace cairn

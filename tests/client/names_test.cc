@@ -273,4 +273,38 @@ TEST_CASE("keys of a server whose name does not resolve go elsewhere", "[client]
   CHECK(Wait(client->Async().Get(key)).value() == std::nullopt);
 }
 
+TEST_CASE("a server whose name did not resolve is tried as soon as it does", "[client][names]") {
+  const std::string instead = GENERATE("eject", "backup", "nothing");
+  std::string key = "k";
+  ScriptedPeer peer([&](Conversation& conversation, int) {
+    while (!conversation.Line().empty()) {
+      conversation.Send("VALUE " + key + " 0 4\r\nhere\r\nEND\r\n");
+    }
+  });
+  ScriptedPeer other([](Conversation& conversation, int) {
+    while (!conversation.Line().empty()) conversation.Send("END\r\n");
+  });
+  Book book(absl::UnavailableError("nobody knows"));
+  ClientOptions options = OptionsFor(peer.server().port, book);
+  options.servers.push_back(other.server());
+  options.servers[1].backup = instead == "backup";
+  options.eject = instead == "eject";
+  options.max_fails = 1;
+  options.fail_timeout = absl::Milliseconds(10);
+  const auto client = Connect(options);
+  while (client->ServerOf(key) != 0) key += "k";
+  CHECK(absl::IsUnavailable(client->Get(key).status()));
+  // Its pause is over long before it is looked up again.
+  for (int tries = 0; book.asked() < 2 && tries < 6000; ++tries) {
+    const auto got = client->Get(key);
+    REQUIRE((instead == "nothing" ? !got.ok() : got.ok() && !got->has_value()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  CHECK(book.asked() == 2);
+  book.Say(std::vector<std::string>{"127.0.0.1"});
+  CHECK(Becomes("here", [&] { return client->Get(key); }));
+  CHECK(Wait(client->Async().Get(key)).value() == "here");
+  CHECK(client->Stats().at(0).pauses == 1);
+}
+
 }  // namespace cairn

@@ -65,7 +65,7 @@ struct CAIRN_EXPORT ServerStatistics {
   enum class State : uint8_t {
     kWell,
     kLeftAlone,  ///< It failed (ClientOptions::max_fails); its keys fail at once, or go elsewhere.
-    kTrialDue,   ///< It was left alone; the next request will be its trial.
+    kTrialDue,   ///< It was left alone; the next request will be its trial, if its name resolves.
     kDown,       ///< Server::down.
   };
 
