@@ -129,6 +129,21 @@ Clock::time_point Connection::deadline() const {
   return Clock::time_point::max();
 }
 
+// Half made for somebody who has gone, long ago: that says nothing to who comes now.
+void Connection::StandStill(Clock::duration gap, Clock::time_point now) {
+  if (state_ == State::kReady || state_ == State::kClosed) return;
+  const bool somebody_waits = std::any_of(queue_.begin(), queue_.end(), [](const Part* part) {
+    return !part->call->abandoned.load(std::memory_order_relaxed);
+  });
+  if (gap > connect_timeout_ && !somebody_waits) {
+    FailQueue(CallTimedOut(), Ending::kCancelled, now);
+    return Close();
+  }
+  connect_deadline_ += gap;
+  address_deadline_ += gap;
+  last_progress_ += gap;
+}
+
 void Connection::OnDeadline(Clock::time_point now) {
   if (input_held_) return OnEvents(now);
   if (state_ == State::kAwaitingRoom && now < address_deadline_) return TryToConnect(now);
@@ -165,7 +180,7 @@ void Connection::Flush(Clock::time_point now) {
   if (state_ == State::kReady && !pending_.empty() && !receiving_ &&
       now - last_progress_ > kUnattended) {
     Read(now);
-    if (state_ == State::kReady && is_overdue(now)) EndOverdue(now);
+    if (state_ == State::kReady && is_overdue(now)) EndOverdue();
     if (state_ != State::kReady) return Flush(now);
   }
   // A pause is for connections that were there before it, too.
@@ -186,12 +201,12 @@ void Connection::Flush(Clock::time_point now) {
   if (state_ == State::kReady && pending_.empty() && !queue_.empty()) Flush(now);
 }
 
-// The answer never came, and nobody was there to see that. Who asks now has not waited for it, and
-// goes on with another connection.
-void Connection::EndOverdue(Clock::time_point now) {
+// The answer never came, and nobody was there to see that: it failed then, not now. Who asks now
+// has not waited for it, and goes on with another connection.
+void Connection::EndOverdue() {
   std::deque<Part*> queue;
   queue.swap(queue_);
-  OnDeadline(now);
+  OnDeadline(last_progress_ + request_timeout_);
   queue.swap(queue_);
 }
 
@@ -522,7 +537,7 @@ void Connection::Break(const absl::Status& why, Clock::time_point now) {
         own ? EndingOf(status) : Ending::kBroken, now);
     part_bytes_ = 0;  // of those behind it nothing was read
   }
-  if (server_failed || absl::IsDataLoss(status)) server_->Failed(status, now);
+  if (server_failed || absl::IsDataLoss(status)) server_->Failed(status, now, trial_);
   if (!was_up) counters_->failed.Add(1);
   if (!was_up || absl::IsDeadlineExceeded(status)) {
     return FailQueue(status, was_up ? Ending::kTimedOut : Ending::kNoConnection, now);

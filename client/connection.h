@@ -39,12 +39,7 @@ class Connection {
   /// Takes a part, and with it the caller's reference to its call.
   void Submit(Part* part) { queue_.push_back(part); }
   /// Nobody drove it for so long. Of one that is being made not the server was late then.
-  void StandStill(Clock::duration gap) {
-    if (state_ == State::kReady || state_ == State::kClosed) return;
-    connect_deadline_ += gap;
-    address_deadline_ += gap;
-    last_progress_ += gap;
-  }
+  void StandStill(Clock::duration gap, Clock::time_point now);
   /// Sends or connects as far as it goes. Call it after Submit, and after OnEvents.
   void Flush(Clock::time_point now);
 
@@ -141,7 +136,7 @@ class Connection {
   bool is_overdue(Clock::time_point now) const {
     return !pending_.empty() && now - last_progress_ >= request_timeout_;
   }
-  void EndOverdue(Clock::time_point now);
+  void EndOverdue();
   const Call* TrialCall() const;
   void HoldBack(Clock::time_point now);
   ssize_t Receive(char* to, size_t bytes);

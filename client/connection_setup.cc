@@ -80,7 +80,7 @@ void Connection::Connect(Clock::time_point now) {
   // A name that does not resolve is a server that is down.
   if (!addresses.ok()) {
     counters_->failed.Add(1);
-    server_->Failed(addresses.status(), now);
+    server_->Failed(addresses.status(), now, trial_);
     return FailQueue(addresses.status(), Ending::kNoConnection, now);
   }
   addresses_ = *std::move(addresses);

@@ -101,15 +101,19 @@ void ServerState::Succeeded(Clock::time_point now) {
   }
 }
 
-bool ServerState::Failed(const absl::Status& why, Clock::time_point now) {
+bool ServerState::Failed(const absl::Status& why, Clock::time_point now,
+                         std::optional<Trial> trial) {
   addresses_.LookUpAgain(now);  // it may have moved
   absl::MutexLock lock(&mutex_);
   last_failure_ = Detached(why);  // the connections of several threads fail here
   if (max_fails_ == 0) return false;
-  // Connections that break during a pause were made before it.
-  if (!on_trial_ && standing(now) == Standing::kLeftAlone) return false;
+  // Connections that break during a pause were made before it, and so were those that break during
+  // a trial that is not theirs.
+  const bool is_trial =
+      on_trial_ && (!trial.has_value() || *trial == avoided_until_.load(std::memory_order_relaxed));
+  if (!is_trial && standing(now) == Standing::kLeftAlone) return false;
   if (now - last_fail_ > fail_timeout_ + trial_max_) fails_ = 0;
-  last_fail_ = now;
+  last_fail_ = std::max(last_fail_, now);
   ++fails_;
   if (fails_ < max_fails_ && !on_trial_) return false;
   const Clock::rep until = (now + next_pause_).time_since_epoch().count();

@@ -58,8 +58,10 @@ class ServerState {
   absl::Status Refusal() ABSL_LOCKS_EXCLUDED(mutex_);
   /// It has answered.
   void Succeeded(Clock::time_point now);
-  /// Counts; true when this begins a pause.
-  bool Failed(const absl::Status& why, Clock::time_point now);
+  /// Counts; true when this begins a pause. `trial`: the last one of the connection that failed;
+  /// without it, whichever is under way.
+  bool Failed(const absl::Status& why, Clock::time_point now,
+              std::optional<Trial> trial = std::nullopt);
 
   enum class Standing : uint8_t {
     kWell,

@@ -162,16 +162,16 @@ TEST_CASE("only while it is being made does a connection's time stand still", "[
     client.Hang();
   });
   Driven driven(OptionsFor(peer, kAuto));
-  driven.connection.StandStill(hours(1));
+  driven.connection.StandStill(hours(1), driven.now);
   driven.Ask();
   driven.Flush();
   CHECK(driven.connection.deadline() == driven.now + kConnect);
-  driven.connection.StandStill(milliseconds(30));
+  driven.connection.StandStill(milliseconds(30), driven.now);
   driven.now += milliseconds(30);
   CHECK(driven.connection.deadline() == driven.now + kConnect);
   driven.DriveUntil([&] { return driven.connection.ready(); });
   driven.Flush();
-  driven.connection.StandStill(hours(1));
+  driven.connection.StandStill(hours(1), driven.now);
   CHECK(driven.connection.deadline() == driven.now + kRequest);
 }
 
@@ -365,6 +365,47 @@ TEST_CASE("nothing is sent behind an answer that is overdue", "[client]") {
   CHECK(driven.Await(driven.Ask()).ok());
   CHECK(absl::IsDeadlineExceeded(silent.status));
   CHECK(peer.connections() == 2);
+}
+
+TEST_CASE("an answer that is overdue failed when it was due", "[client]") {
+  ScriptedPeer peer(
+      [](Conversation& client, int number) { number == 0 ? client.Hang() : AnswerAll(client); });
+  Driven driven(OptionsFor(peer));
+  Part& silent = driven.Ask();
+  driven.DriveUntil([&] { return silent.sent; });
+  Leave(silent);
+  SECTION("the pause for it is over") {
+    driven.now += minutes(1);
+    CHECK(driven.Await(driven.Ask()).ok());
+    CHECK(driven.is_well());
+  }
+  SECTION("it is none of another connection's trial") {
+    driven.MakeTrialDue();
+    driven.now += kRequest;
+    REQUIRE(driven.state.Admit(driven.now).ok());
+    Part& late = driven.Ask();
+    driven.Flush();
+    CheckRefused(late);
+    CHECK(driven.state.standing(driven.now) == Standing::kLeftAlone);
+    driven.state.Succeeded(driven.now);
+    CHECK(driven.is_well());
+  }
+}
+
+TEST_CASE("a connection that was being made for somebody long gone is nobody's", "[client]") {
+  ScriptedPeer peer([](Conversation& client, int number) {
+    if (number > 0) AnswerAll(client);
+  });
+  Driven driven(OptionsFor(peer, kAuto));
+  driven.connection.set_receives_waiting();
+  Part& first = driven.Ask();
+  driven.Flush();
+  Leave(first);
+  driven.now += minutes(1);
+  driven.connection.StandStill(minutes(1), driven.now);
+  CHECK(first.done);
+  CHECK(driven.connection.fd() < 0);
+  CHECK(driven.Await(driven.Ask()).ok());
 }
 
 TEST_CASE("a connection on which nothing was asked is made anew when it ended", "[client]") {
