@@ -191,9 +191,12 @@ Connection::Turn Connection::ReadAndServe() {
 
   const size_t saved = saved_input_.size();
   const bool joins_batch = saved == 0 && watch_ == nullptr;
-  const std::span<char> buffer = joins_batch ? worker_->BatchRoom() : worker_->InputBuffer(saved);
-  const IoResult read = transport_->Read(buffer.subspan(saved));
-  NoteRead(read, buffer.size() - saved);
+  // A long line stays where it is: each piece of it would have to be given all of its room.
+  const bool lengthens = saved != 0 && SavedLongLine();
+  const size_t at = lengthens ? 0 : saved;
+  const std::span<char> buffer = joins_batch ? worker_->BatchRoom() : worker_->InputBuffer(at);
+  const IoResult read = transport_->Read(buffer.subspan(at));
+  NoteRead(read, buffer.size() - at);
   switch (read.status) {
     case IoStatus::kDone:
       break;
@@ -211,9 +214,16 @@ Connection::Turn Connection::ReadAndServe() {
       return Turn::kClosed;
   }
   worker_->stats()->bytes_read.Add(read.bytes);
-  if (LengthensLine({buffer.data() + saved, read.bytes})) {
-    WaitFor(EV_READ);
-    return Turn::kAgain;
+  if (lengthens) {
+    const std::string_view piece(buffer.data(), read.bytes);
+    LengthenSaved(piece);
+    const bool goes_on = piece.find('\n') == std::string_view::npos;
+    if (goes_on && saved_input_.size() <= kMaxSavedInputBytes) {
+      WaitFor(EV_READ);
+      return Turn::kAgain;
+    }
+    const std::string input = TakeSavedInput();
+    return ServeInput(input, false);
   }
   if (saved != 0) {
     const std::string input = TakeSavedInput();
@@ -324,16 +334,15 @@ void Connection::SaveInput(std::string_view rest) {
   worker_->HoldInput(rest.size());
 }
 
-bool Connection::LengthensLine(std::string_view input) {
-  if (saved_input_.size() < kLongLineBytes || InBody() || session_.TalksBinary(saved_input_)) {
-    return false;
-  }
-  if (saved_input_.size() + input.size() > kMaxSavedInputBytes) return false;
-  if (input.find('\n') != std::string_view::npos) return false;
+bool Connection::SavedLongLine() const {
+  return saved_input_.size() >= kLongLineBytes && watch_ == nullptr && !InBody() &&
+         !session_.TalksBinary(saved_input_);
+}
+
+void Connection::LengthenSaved(std::string_view input) {
   worker_->ReleaseInput(saved_input_.size());
   saved_input_.append(input);
   worker_->HoldInput(saved_input_.size());
-  return true;
 }
 
 std::string Connection::TakeSavedInput() {

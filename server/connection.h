@@ -88,8 +88,9 @@ class Connection {
   /// True while something that was read is not answered, or an answer not sent.
   bool Pending() const { return unsent_ != nullptr || continue_when_sent_ || serve_saved_; }
   void SaveInput(std::string_view rest);
-  /// Adds `input` to a long line that was saved, when that does not end with it.
-  bool LengthensLine(std::string_view input);
+  /// What was saved is the beginning of a long line.
+  bool SavedLongLine() const;
+  void LengthenSaved(std::string_view input);
   std::string TakeSavedInput();
   /// Sends the worker's output; what the client does not take is kept.
   bool Send(Output* output);
