@@ -74,14 +74,21 @@ Step<Client::Leases::Outcomes> Client::Leases::RemoveLocks(Impl* impl, std::vect
         outcomes[i] = std::move(status);
       } else if (Holds(read, i, locks[i].token)) {
         held.push_back(i);
-        servers.push_back({locks[i].server});
+        // Without CAS numbers there is no condition to set.
+        const bool knows_cas = read.call->answers[i].number != 0;
+        servers.push_back({locks[i].server, static_cast<uint16_t>(knows_cas ? 0 : 1)});
       }
     }
     if (held.empty()) return Removed::Over(std::move(outcomes));
     ResultImpl removal = impl->operations().AskEach(
         servers, AnswerShape::kWord, false, [&](RequestWriter& writer, uint32_t n) {
           const size_t i = held[n];
-          writer.DeleteIf(locks[i].key, read.call->answers[i].number, n);
+          const uint64_t cas = read.call->answers[i].number;
+          if (cas == 0) {
+            writer.Delete(locks[i].key, n);
+          } else {
+            writer.DeleteIf(locks[i].key, cas, n);
+          }
           return locks[i].key.size();
         });
     return Removed::Ask(std::move(removal),
@@ -277,7 +284,9 @@ Step<Client::Leases::Outcomes> Client::Leases::SetByLocks(Impl* impl,
           std::vector<size_t> lost;
           for (size_t n = 0; n < unlocked.size(); ++n) {
             const size_t i = unlocked[n];
-            if (*storing->outcomes[i] && removed[n].ok() && !*removed[n]) lost.push_back(i);
+            if (!*storing->outcomes[i]) continue;
+            if (!removed[n].ok()) storing->outcomes[i] = removed[n].status();  // nobody knows
+            if (removed[n].ok() && !*removed[n]) lost.push_back(i);
           }
           return TakeBack(impl, storing, lost);
         });

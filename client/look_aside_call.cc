@@ -26,11 +26,6 @@ Fetched FromCache(std::string value, uint32_t flags, bool stale) {
   return fetched;
 }
 
-// Nothing is wrong with the server: it, or this library, did not want that very value.
-bool IsRefusal(const absl::Status& status) {
-  return !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status);
-}
-
 }  // namespace
 
 absl::Duration Jittered(const LookAsideOptions& options, absl::Duration ttl) {
@@ -303,12 +298,13 @@ void LookAsideCall::OnComputed(Computed values) {
 void LookAsideCall::BeginStoring() {
   stores_.clear();
   stored_.clear();
+  const bool is_no_answer = options_.negative_ttl < absl::ZeroDuration();
   for (size_t i = 0; i < computing_.size(); ++i) {
     const Slot& slot = *computing_[i];
     Made& made = made_[i];
     if (!slot.token.held()) {
       made.cache = slot.not_reached;
-    } else if (!made.value.ok()) {
+    } else if (!made.value.ok() || (!made.value->has_value() && is_no_answer)) {
       GiveBack(slot);
     } else if (made.ttl <= absl::ZeroDuration()) {
       Drop(slot);
@@ -337,8 +333,8 @@ void LookAsideCall::OnStored(const std::vector<absl::StatusOr<bool>>& outcomes) 
     if (outcomes[n].ok() && !*outcomes[n]) {
       cache = absl::AbortedError("the lease ended, or the key was deleted, before it was stored");
     }
-    // Nobody will store it: the next may try at once.
-    if (!outcomes[n].ok() && IsRefusal(cache)) Drop(*computing_[stored_[n]]);
+    // Nobody will store it: the next may try at once. What was stored too late to be told of stays.
+    if (!outcomes[n].ok() && !absl::IsUnavailable(cache)) Drop(*computing_[stored_[n]]);
   }
   ReleaseThen(&impl_.client(), &LookAsideCall::FinishComputing);
 }

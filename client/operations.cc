@@ -448,7 +448,9 @@ absl::StatusOr<CasOutcome> CasOutcomeOf(ResultImpl&& result) {
 }
 
 absl::Status FirstFailure(ResultImpl&& result) {
-  if (!result.refused.empty()) return std::move(result.refused[0]);
+  for (size_t i = 0; i < result.call->answers.size(); ++i) {
+    if ((result.call->answers[i].part & kRefused) != 0) return result.StatusOf(i);
+  }
   for (const Part& part : result.call->parts) {
     if (!part.done.load(std::memory_order_acquire)) {
       return CallTimedOut();

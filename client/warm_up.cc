@@ -121,6 +121,7 @@ Loaded NoDeadline(Loaded loaded) {
 LookAsideOptions ForCopying(Client* from, absl::Duration ttl) {
   LookAsideOptions options;
   options.ttl = ttl;
+  options.negative_ttl = absl::Seconds(-1);  // what is not there may yet be true
   options.fill_from = from;
   return options;
 }

@@ -120,7 +120,7 @@ absl::Status ReadOption(std::string_view word, Settings* settings) {
   const std::string_view value = word.substr(std::min(equals + 1, word.size()));
   const bool wants_value =
       std::find(std::begin(kWithValue), std::end(kWithValue), name) != std::end(kWithValue);
-  if (wants_value && equals == word.size()) {
+  if (wants_value && value.empty() && (equals == word.size() || name == "--servers")) {
     return absl::InvalidArgumentError(std::string(name) + " wants a value, after \"=\"");
   }
   const absl::Status status = ReadNamed(word, name, value, settings);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cairn/async.h"
+#include "cairn/async_look_aside.h"
 #include "cairn/client.h"
 #include "cairn/look_aside.h"
 #include "cairn/tracing.h"
@@ -222,6 +223,27 @@ TEST_CASE("encoding is part of a call's time", "[client][compression]") {
   CHECK(requests->begun() == 1);
 }
 
+TEST_CASE("nobody waits for a value that took too long to encode", "[client][compression]") {
+  CompressionOptions slow;
+  slow.level = 19;
+  const auto protocol = GENERATE(ClientOptions::Protocol::kAuto, ClientOptions::Protocol::kText);
+  Packed packed(slow, protocol);
+  if (packed.client == nullptr) return;
+  LookAsideOptions options;
+  options.lease = absl::Minutes(5);
+  options.cache_timeout = absl::Milliseconds(60);
+  LookAside pages(packed.client.get(), options);
+  const std::string page = Digits(1 << 20);
+  const bool waits = GENERATE(true, false);
+  const absl::StatusOr<Fetched> fetched =
+      waits ? pages.GetOrCompute("key", [&]() -> LookAside::Value { return page; })
+            : Wait(AsyncLookAside(&pages).GetOrCompute(
+                  "key", [&](const AsyncLookAside::Done& done) { done(LookAside::Value(page)); }));
+  CHECK((fetched->value == page));
+  CHECK(absl::IsDeadlineExceeded(fetched->cache));
+  CHECK(packed.client->GetWithLease("key")->won);
+}
+
 TEST_CASE("what is too large is told as such only when the older value is gone",
           "[client][compression]") {
   CompressionOptions slow;
@@ -245,6 +267,8 @@ TEST_CASE("what is too large is told as such only when the older value is gone",
     CHECK(absl::IsDeadlineExceeded(result->status(0)));
     CHECK(absl::IsDeadlineExceeded(result->status(1)));
   }
+  CHECK(absl::IsDeadlineExceeded(client.SetAll(items, options)));
+  CHECK(absl::IsDeadlineExceeded(Wait(client.Async().SetAll(items, options))));
   CHECK(client.Get("large").value() == "old");
   CHECK(client.Get("slow").value() == "old");
   CHECK(absl::IsResourceExhausted(client.Set("large", noise)));

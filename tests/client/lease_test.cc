@@ -155,6 +155,18 @@ TEST_CASE("a lease has one winner, and is lost to a delete", "[client]") {
   CHECK(client->SetWithLease(long_key, "v", won.token).value());
 }
 
+TEST_CASE("locks do without CAS numbers", "[client][lease]") {
+  const std::string program = GENERATE("cairnd", "memcached");
+  ServerProcess server(program, {"-C"});
+  if (!server.running()) return;
+  const auto client = Connect(server.server(), Protocol::kText);
+  const LeasedItem won = client->GetWithLease("key").value();
+  REQUIRE(won.won);
+  CHECK(client->SetWithLease("key", "value", won.token).value());
+  CHECK(client->Get("key").value() == "value");
+  CHECK(client->Get("lk:key").value() == std::nullopt);
+}
+
 TEST_CASE("a lease lasts no longer than a day", "[client][lease]") {
   ServerProcess server;
   REQUIRE(server.running());

@@ -213,6 +213,24 @@ TEST_CASE("one pool is copied to another with what values have left to live", "[
   CHECK(to.client->Get("absent").value() == std::nullopt);
 }
 
+TEST_CASE("copying leaves stale values where they are", "[client][fill]") {
+  const bool waits = GENERATE(true, false);
+  OneServer from;
+  OneServer to;
+  Client* const there = to.client.get();
+  Client* const here = from.client.get();
+  const std::vector<std::string> names = {"key:0"};
+  REQUIRE(there->Set(names[0], "stale").ok());
+  REQUIRE(there->Invalidate(names[0], absl::Minutes(1)).value());
+  if (GENERATE(true, false)) from.server.Kill();
+  const WarmUpProgress done = waits ? WarmUpFromPool(there, here, Views(names), absl::Hours(1))
+                                    : Wait(AsyncWarmUpFromPool(there, here, names, absl::Hours(1)));
+  CHECK(done.stored == 0);
+  const LeasedItem item = there->GetWithLease(names[0]).value();
+  CHECK(item.value == "stale");
+  CHECK(item.won);
+}
+
 TEST_CASE("copying says that there was nobody to copy from", "[client][fill]") {
   const bool waits = GENERATE(true, false);
   OneServer from;

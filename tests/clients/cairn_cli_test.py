@@ -205,6 +205,7 @@ class Options(unittest.TestCase):
 
     def test_what_is_wrong_is_named(self):
         for words, told in ((("--ttl", "5s", "get", "k"), "--ttl wants a value"),
+                            (("--servers=", "flush_all"), "--servers wants a value"),
                             (("--ttl=soon", "get", "k"), '--ttl: not a duration such as 90s: "soon"'),
                             (("--placement=x", "ring"), '--placement: no placement "x"'),
                             (("--servers=a:b", "ping"), '--servers: not a server'),

@@ -23,7 +23,8 @@ struct LookAsideOptions {
   /// it less, at random, so that what was computed together is not computed together again.
   absl::Duration ttl = absl::Minutes(5);
   double ttl_jitter = 0.1;
-  /// How long it is remembered that there is nothing. Zero: it is not.
+  /// How long it is remembered that there is nothing. Zero: it is not. Negative: nor does "nothing"
+  /// say anything of an older value, which stays.
   absl::Duration negative_ttl = absl::ZeroDuration();
 
   /// How long a computation has before another process may begin one: more than it ever takes. At
@@ -53,7 +54,9 @@ struct LookAsideOptions {
   /// Where to look for what is not in the cache before computing: the pool that keys are being
   /// moved away from. Values keep what they have left to live if its servers say it; `ttl`
   /// otherwise. DeleteOnWrite and WriteThrough delete there, too, and before they do anything here;
-  /// whoever deletes otherwise has to.
+  /// whoever deletes otherwise has to. (While others still fill that pool by leases, and its
+  /// servers are without the meta protocol, what one of them stores at the moment of a write may be
+  /// copied before it is taken back there.)
   Client* fill_from = nullptr;
 
   /// For each request to the cache; zero: ClientOptions::call_timeout. What is not reached is
