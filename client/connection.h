@@ -142,6 +142,7 @@ class Connection {
   ssize_t Receive(char* to, size_t bytes);
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
+  bool PeerHasGone() const;
   void StartBatch(Clock::time_point now);
   void Write(Clock::time_point now);
   std::span<char> ReceiveTarget();
