@@ -182,7 +182,7 @@ void Channel::Resume(Clock::time_point now) {
   if (gap <= Clock::duration::zero()) return;
   driven_until_ = now;
   if (gap <= kHandedOver) return;
-  for (const auto& connection : connections_) connection->StandStill(gap, now);
+  for (const auto& connection : connections_) connection->StandStill(gap);
 }
 
 void Channel::TakeInbox(Clock::time_point now) {

@@ -129,27 +129,6 @@ Clock::time_point Connection::deadline() const {
   return Clock::time_point::max();
 }
 
-bool Connection::PeerHasGone() const {
-  pollfd one = {fd_, POLLRDHUP, 0};
-  return poll(&one, 1, 0) == 1;
-}
-
-// Of one that broke meanwhile, half made for somebody who has gone, nobody hears: who comes now is
-// to have another one.
-void Connection::StandStill(Clock::duration gap, Clock::time_point now) {
-  if (state_ == State::kReady || state_ == State::kClosed) return;
-  const bool somebody_waits = std::any_of(queue_.begin(), queue_.end(), [](const Part* part) {
-    return !part->call->abandoned.load(std::memory_order_relaxed);
-  });
-  if (!somebody_waits && PeerHasGone()) {
-    FailQueue(CallTimedOut(), Ending::kCancelled, now);
-    return Close();
-  }
-  connect_deadline_ += gap;
-  address_deadline_ += gap;
-  last_progress_ += gap;
-}
-
 void Connection::OnDeadline(Clock::time_point now) {
   if (input_held_) return OnEvents(now);
   if (state_ == State::kAwaitingRoom && now < address_deadline_) return TryToConnect(now);

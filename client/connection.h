@@ -39,7 +39,12 @@ class Connection {
   /// Takes a part, and with it the caller's reference to its call.
   void Submit(Part* part) { queue_.push_back(part); }
   /// Nobody drove it for so long. Of one that is being made not the server was late then.
-  void StandStill(Clock::duration gap, Clock::time_point now);
+  void StandStill(Clock::duration gap) {
+    if (state_ == State::kReady || state_ == State::kClosed) return;
+    connect_deadline_ += gap;
+    address_deadline_ += gap;
+    last_progress_ += gap;
+  }
   /// Sends or connects as far as it goes. Call it after Submit, and after OnEvents.
   void Flush(Clock::time_point now);
 
@@ -142,7 +147,6 @@ class Connection {
   ssize_t Receive(char* to, size_t bytes);
   ssize_t Send(iovec* pieces, size_t count);
   bool BrokeWhileIdle() const;
-  bool PeerHasGone() const;
   void StartBatch(Clock::time_point now);
   void Write(Clock::time_point now);
   std::span<char> ReceiveTarget();

@@ -304,7 +304,8 @@ void LookAsideCall::BeginStoring() {
     Made& made = made_[i];
     if (!slot.token.held()) {
       made.cache = slot.not_reached;
-    } else if (!made.value.ok() || (!made.value->has_value() && is_no_answer)) {
+    } else if (!made.value.ok() || (!made.value->has_value() && is_no_answer &&
+                                    made.source == Fetched::Source::kComputed)) {
       GiveBack(slot);
     } else if (made.ttl <= absl::ZeroDuration()) {
       Drop(slot);

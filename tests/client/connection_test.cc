@@ -162,16 +162,16 @@ TEST_CASE("only while it is being made does a connection's time stand still", "[
     client.Hang();
   });
   Driven driven(OptionsFor(peer, kAuto));
-  driven.connection.StandStill(hours(1), driven.now);
+  driven.connection.StandStill(hours(1));
   driven.Ask();
   driven.Flush();
   CHECK(driven.connection.deadline() == driven.now + kConnect);
-  driven.connection.StandStill(milliseconds(30), driven.now);
+  driven.connection.StandStill(milliseconds(30));
   driven.now += milliseconds(30);
   CHECK(driven.connection.deadline() == driven.now + kConnect);
   driven.DriveUntil([&] { return driven.connection.ready(); });
   driven.Flush();
-  driven.connection.StandStill(hours(1), driven.now);
+  driven.connection.StandStill(hours(1));
   CHECK(driven.connection.deadline() == driven.now + kRequest);
 }
 
@@ -390,23 +390,6 @@ TEST_CASE("an answer that is overdue failed when it was due", "[client]") {
     driven.state.Succeeded(driven.now);
     CHECK(driven.is_well());
   }
-}
-
-TEST_CASE("a connection that broke while it was made for somebody who has gone is nobody's",
-          "[client]") {
-  ScriptedPeer peer([](Conversation& client, int number) {
-    if (number > 0) AnswerAll(client);
-  });
-  Driven driven(OptionsFor(peer, kAuto));
-  driven.connection.set_receives_waiting();
-  Part& first = driven.Ask();
-  driven.Flush();
-  Leave(first);
-  driven.AwaitInput();
-  driven.connection.StandStill(milliseconds(2), driven.now);
-  CHECK(first.done);
-  CHECK(driven.connection.fd() < 0);
-  CHECK(driven.Await(driven.Ask()).ok());
 }
 
 TEST_CASE("a connection on which nothing was asked is made anew when it ended", "[client]") {

@@ -197,13 +197,18 @@ TEST_CASE("one pool is copied to another with what values have left to live", "[
   REQUIRE(from.client->Set("lasting", "2").ok());
   REQUIRE(from.client->Set("stale", "3").ok());
   REQUIRE(from.client->Invalidate("stale", absl::Minutes(5)).value());
-  const std::vector<std::string> names = {"brief", "lasting", "stale", "absent"};
+  LookAsideOptions remembers;
+  remembers.negative_ttl = absl::Minutes(5);
+  LookAside old_pages(from.client.get(), remembers);
+  const auto nothing = []() -> LookAside::Value { return std::nullopt; };
+  REQUIRE(old_pages.GetOrCompute("nothing", nothing).ok());
+  const std::vector<std::string> names = {"brief", "lasting", "stale", "absent", "nothing"};
   Client* const there = to.client.get();
   Client* const here = from.client.get();
   const WarmUpProgress done = waits ? WarmUpFromPool(there, here, Views(names), absl::Hours(1))
                                     : Wait(AsyncWarmUpFromPool(there, here, names, absl::Hours(1)));
   CHECK(done.stored == 2);
-  CHECK(done.absent == 2);
+  CHECK(done.absent == 3);
   const LeaseOptions plain = {.lease = absl::ZeroDuration()};
   const LeasedItem brief = to.client->GetWithLease("brief", plain).value();
   CHECK(brief.value == "1");
@@ -211,6 +216,10 @@ TEST_CASE("one pool is copied to another with what values have left to live", "[
   CHECK(*brief.ttl_left <= absl::Seconds(601));
   CHECK(to.client->GetWithLease("lasting", plain).value().ttl_left == absl::InfiniteDuration());
   CHECK(to.client->Get("absent").value() == std::nullopt);
+  LookAside pages(to.client.get());
+  const auto remembered = pages.Peek("nothing").value();
+  REQUIRE(remembered.has_value());
+  CHECK(remembered->value == std::nullopt);
 }
 
 TEST_CASE("copying leaves stale values where they are", "[client][fill]") {
