@@ -144,7 +144,8 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
   std::vector<uint16_t> chosen;
   Wave wave(this, &call, is_read);
   size_t wave_keys = kFirstWaveKeys;
-  const Clock::time_point begun = Clock::now();
+  const bool is_timed = !run && stored != nullptr;
+  const Clock::time_point begun = is_timed ? Clock::now() : Clock::time_point();
   for (size_t begin = 0; begin < count;) {
     chosen.resize(std::min(wave_keys, count - begin));
     const size_t kinds = route(begin, std::span(chosen));
@@ -199,7 +200,7 @@ ResultImpl Operations::InWaves(size_t count, const Route& route, AnswerShape sha
       call.ForgetRequests();
     }
   }
-  if (!run && stored != nullptr) result.encoding = Clock::now() - begun;
+  if (is_timed) result.encoding = Clock::now() - begun;
   return result;
 }
 
@@ -448,7 +449,7 @@ absl::StatusOr<CasOutcome> CasOutcomeOf(ResultImpl&& result) {
 }
 
 absl::Status FirstFailure(ResultImpl&& result) {
-  for (size_t i = 0; i < result.call->answers.size(); ++i) {
+  for (size_t i = 0; !result.refused.empty() && i < result.call->answers.size(); ++i) {
     if ((result.call->answers[i].part & kRefused) != 0) return result.StatusOf(i);
   }
   for (const Part& part : result.call->parts) {

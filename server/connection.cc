@@ -192,7 +192,7 @@ Connection::Turn Connection::ReadAndServe() {
   const size_t saved = saved_input_.size();
   const bool joins_batch = saved == 0 && watch_ == nullptr;
   // A long line stays where it is: each piece of it would have to be given all of its room.
-  const bool lengthens = saved != 0 && SavedLongLine();
+  const bool lengthens = SavedLongLine();
   const size_t at = lengthens ? 0 : saved;
   const std::span<char> buffer = joins_batch ? worker_->BatchRoom() : worker_->InputBuffer(at);
   const IoResult read = transport_->Read(buffer.subspan(at));
